@@ -1,1 +1,3 @@
+//! The daemon's entry point.
+
 fn main() {}

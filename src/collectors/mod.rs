@@ -1,0 +1,251 @@
+//! Collectors: named groups of metrics, one file each, listed once in [`ALL`].
+//!
+//! A collector says which commands it needs and turns their replies into samples. It never opens a connection, spawns,
+//! sleeps, retries, sets a deadline or reads the clock: the frame around it (`poller`) does. It is all or nothing: one that
+//! cannot finish publishes nothing.
+
+use crate::metric::{Descriptor, Samples};
+use crate::redis::{Command, Info, Reply};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Which of an instance's intervals drives a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// `poll.ping_interval`
+    Ping,
+    /// `poll.info_interval`
+    Info,
+    /// `poll.scan_interval`
+    Scan,
+    /// `poll.connect_interval`
+    Connect,
+}
+
+/// How a collector comes about.
+pub enum Build {
+    /// Reads replies of the info batch.
+    FromReplies(fn(&Options) -> Box<dyn Collector>),
+    /// The frame itself acts and publishes (ping, connect, sessions): there is no reply to read.
+    ByFrame,
+}
+
+/// What a collector is. The name is configuration key, `collect[]` value, label value and file name in one.
+pub struct Spec {
+    /// The name.
+    pub name: &'static str,
+    /// One sentence: what the operator learns from it.
+    pub help: &'static str,
+    /// Whether it runs when the configuration does not name it.
+    pub default_on: bool,
+    /// What drives it.
+    pub schedule: Schedule,
+    /// Everything it may emit, in slices so that table-driven collectors can list their rows beside single descriptors.
+    pub descriptors: fn() -> Vec<&'static Descriptor>,
+    /// How it comes about.
+    pub build: Build,
+}
+
+/// What of the configuration a collector may need when it is built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Largest number of values that one label may take within one family (`limits.label_values`).
+    pub label_values: usize,
+    /// What the operator expects of this store (`expect`).
+    pub expect: Expectations,
+}
+
+/// `expect` of an instance: what this store should look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectations {
+    /// Eviction policies that are fine; empty means no expectation.
+    pub maxmemory_policy: Vec<String>,
+    /// The persistence that is expected.
+    pub persistence: Option<Persistence>,
+}
+
+/// Values of `expect.persistence`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Neither RDB snapshots nor AOF.
+    None,
+    /// RDB snapshots are configured.
+    Rdb,
+    /// The append-only file is on.
+    Aof,
+}
+
+/// Which server answered, as far as INFO tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Product: `redis`, `valkey`, `keydb`, `dragonfly`, or what `server_name` says.
+    pub product: String,
+    /// The product's own version (`8.1.4`), not the compatibility text of a fork.
+    pub version: String,
+    /// The version as numbers; missing parts are 0.
+    pub version_numbers: (u32, u32, u32),
+    /// `redis_version` as sent: what a fork is compatible with.
+    pub redis_version: (u32, u32, u32),
+    /// `cluster_enabled:1`
+    pub cluster_enabled: bool,
+    /// `run_id`: changes with every start of the server.
+    pub run_id: String,
+}
+
+/// Why a reply is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unavailable {
+    /// `NOPERM`: the user may not run the command.
+    Denied,
+    /// The server does not know the command, or the service forbids it.
+    Unsupported,
+}
+
+impl Unavailable {
+    /// The label value of `redis_session_exporter_collector_unavailable{reason}`.
+    pub const fn as_label(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Why a collector published nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CollectError {
+    /// A command it needs is not to be had on this connection. Remembered, not tried again at every poll.
+    #[error("{command} is {}", .reason.as_label())]
+    Unavailable {
+        /// Name of the command, as in commandstats.
+        command: String,
+        /// Why.
+        reason: Unavailable,
+    },
+    /// A command answered with another error; `code` is its first word, which is from Redis' own bounded set.
+    #[error("{command} failed with {code}")]
+    Failed {
+        /// Name of the command.
+        command: String,
+        /// First word of the error reply, sanitised.
+        code: String,
+    },
+    /// A reply has a shape that this collector does not know. The text never quotes the reply.
+    #[error("{command} answered in an unknown shape: {what}")]
+    Shape {
+        /// Name of the command.
+        command: String,
+        /// What was expected, in words.
+        what: &'static str,
+    },
+}
+
+/// Everything that a collector may look at while it turns replies into samples.
+pub struct PollContext<'a> {
+    /// The INFO reply of this poll; `None` when the user may not run INFO.
+    pub info: Option<&'a Info>,
+    /// Who answered.
+    pub server: &'a Server,
+    /// Replies of the other commands of the batch, error replies included.
+    pub replies: &'a HashMap<Command, Reply>,
+    /// Commands that are known not to be available on this connection and were therefore not sent.
+    pub unavailable: &'a BTreeMap<String, Unavailable>,
+    /// Wall clock at the moment of the reply, seconds since 1970, for timestamps only.
+    pub unix_seconds: f64,
+    /// Time since this process first saw this server, for nothing but logs.
+    pub age: Duration,
+}
+
+impl PollContext<'_> {
+    /// INFO, or the error that every collector that lives on it returns without it.
+    pub fn info(&self) -> Result<&Info, CollectError> {
+        self.info.ok_or_else(|| CollectError::Unavailable {
+            command: "info".to_owned(),
+            reason: self.unavailable.get("info").copied().unwrap_or(Unavailable::Denied),
+        })
+    }
+
+    /// The reply to a command that `requests` asked for, or why there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` when it is known or now found to be denied or unsupported, `Failed` for any other error reply.
+    pub fn reply(&self, command: &Command) -> Result<&Reply, CollectError> {
+        let name = command.name();
+        if let Some(reason) = self.unavailable.get(&name) {
+            return Err(CollectError::Unavailable {
+                command: name,
+                reason: *reason,
+            });
+        }
+        match self.replies.get(command) {
+            None => Err(CollectError::Unavailable {
+                command: name,
+                reason: Unavailable::Unsupported,
+            }),
+            Some(error @ Reply::Error(_)) => match unavailability(error) {
+                Some(reason) => Err(CollectError::Unavailable { command: name, reason }),
+                None => Err(CollectError::Failed {
+                    command: name,
+                    code: sanitised_code(error),
+                }),
+            },
+            Some(reply) => Ok(reply),
+        }
+    }
+}
+
+/// Whether an error reply means that the command will not work on this connection at all.
+///
+/// Redis: `NOPERM ...` for permissions; `ERR unknown command ...`, `ERR unknown subcommand ...`, `ERR Unknown subcommand or
+/// wrong number of arguments`, `ERR This instance has cluster support disabled` for what is not there.
+pub fn unavailability(error: &Reply) -> Option<Unavailable> {
+    let Reply::Error(text) = error else { return None };
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    if text.starts_with("noperm") {
+        return Some(Unavailable::Denied);
+    }
+    let unsupported = [
+        "unknown command",
+        "unknown subcommand",
+        "cluster support disabled",
+        "not supported",
+        "unsupported",
+        "not allowed",
+    ];
+    unsupported
+        .iter()
+        .any(|phrase| text.contains(phrase))
+        .then_some(Unavailable::Unsupported)
+}
+
+/// Longest error code that is shown; Redis' own are shorter than 20 bytes.
+const MAX_ERROR_CODE_BYTES: usize = 32;
+
+/// The first word of an error reply if it looks like one of Redis' codes, else `other`.
+pub fn sanitised_code(error: &Reply) -> String {
+    match error.error_code() {
+        Some(code)
+            if !code.is_empty()
+                && code.len() <= MAX_ERROR_CODE_BYTES
+                && code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') =>
+        {
+            code.to_owned()
+        }
+        _ => "other".to_owned(),
+    }
+}
+
+/// One group of metrics of one instance. It owns its options and whatever it must remember between polls.
+pub trait Collector: Send {
+    /// The commands that the next poll needs beside INFO. `server` is `None` only before the first INFO of a connection;
+    /// a collector that depends on the version or on cluster mode asks for nothing then and gets a second round trip.
+    fn requests(&self, server: Option<&Server>) -> Vec<Command>;
+
+    /// Turns the replies into samples.
+    ///
+    /// # Errors
+    /// [`CollectError`] when a needed reply is missing or not understood; nothing is published then.
+    fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError>;
+}

@@ -1,0 +1,85 @@
+//! Types that configuration values become: addresses, secrets, password sources.
+
+use std::path::PathBuf;
+
+/// Text that must never be shown. `Debug` and `Display` print `<secret>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// What is shown in place of every secret.
+pub const SECRET_PLACEHOLDER: &str = "<secret>";
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for nothing but sending it to the server that it belongs to.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(SECRET_PLACEHOLDER)
+    }
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(SECRET_PLACEHOLDER)
+    }
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// No AUTH is sent.
+    None,
+    /// Written in the configuration, an address or an environment variable.
+    Inline(Secret),
+    /// Read from this file at every connect; one trailing line break is dropped.
+    File(PathBuf),
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// TCP or unix socket.
+    pub endpoint: Endpoint,
+    /// Database that the address names (`/0`); 0 when it names none.
+    pub database: u32,
+}
+
+/// The two kinds of sockets that Redis listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// Host name or IP address (IPv6 without brackets) and port.
+    Tcp {
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// Path of a unix socket.
+    Unix {
+        /// Path.
+        path: PathBuf,
+    },
+}
+
+impl std::fmt::Display for Address {
+    /// The normalised form without user information: `redis://host:6379/0`, `unix:///run/redis.sock`.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.endpoint {
+            Endpoint::Tcp { host, port } if host.contains(':') => {
+                write!(formatter, "redis://[{host}]:{port}/{}", self.database)
+            }
+            Endpoint::Tcp { host, port } => write!(formatter, "redis://{host}:{port}/{}", self.database),
+            Endpoint::Unix { path } if self.database == 0 => write!(formatter, "unix://{}", path.display()),
+            Endpoint::Unix { path } => write!(formatter, "unix://{}?db={}", path.display(), self.database),
+        }
+    }
+}

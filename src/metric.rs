@@ -1,0 +1,244 @@
+//! What a metric is: its descriptor, its kind, and the samples of one moment.
+//!
+//! This module imports nothing of ours, so that every other room can speak of metrics without knowing where their
+//! values come from or how they are written.
+
+use std::borrow::Cow;
+
+/// The type of a metric, as the exposition formats name it.
+///
+/// Source: Prometheus text format 0.0.4 and OpenMetrics 1.0, "Metric types".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// A value that only grows, or starts again from zero.
+    Counter,
+    /// A value that may go up and down.
+    Gauge,
+    /// Cumulative buckets with a sum and a count that only grow.
+    Histogram,
+    /// A distribution over what exists now: buckets that may fall. Written as a histogram in text 0.0.4.
+    GaugeHistogram,
+    /// Quantiles with a sum and a count.
+    Summary,
+    /// No promise about the meaning: `unknown` in OpenMetrics, `untyped` in text 0.0.4.
+    Unknown,
+}
+
+impl MetricKind {
+    /// The word that the metric catalogue and the text format 0.0.4 use for this kind.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
+            Self::Summary => "summary",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Everything about a metric that does not change while the process runs.
+///
+/// Descriptors are constants. From them come the catalogue command, `docs/metrics.md` and the test that no two
+/// collectors emit the same name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The full sample name as Prometheus stores it, for counters with `_total` where the name has it.
+    pub name: &'static str,
+    /// The type of the metric.
+    pub kind: MetricKind,
+    /// The names of the metric's own labels in the order in which they are written, without the labels of the instance.
+    pub labels: &'static [&'static str],
+    /// One or more English sentences for people who read `HELP`.
+    pub help: &'static str,
+    /// Where the value comes from: the Redis command and field, with the version that brought it, or "this exporter".
+    pub source: &'static str,
+}
+
+/// Base units that OpenMetrics may announce in `# UNIT`, as they end a name.
+const UNITS: [&str; 3] = ["seconds", "bytes", "ratio"];
+
+impl Descriptor {
+    /// A descriptor without labels of its own.
+    pub const fn new(kind: MetricKind, name: &'static str, help: &'static str, source: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            labels: &[],
+            help,
+            source,
+        }
+    }
+
+    /// The same descriptor with label names.
+    pub const fn with_labels(mut self, labels: &'static [&'static str]) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// The base unit that the name ends with (before `_total`), if it is one of the announced ones.
+    pub fn unit(&self) -> Option<&'static str> {
+        let stem = match self.kind {
+            MetricKind::Counter => self.name.strip_suffix("_total").unwrap_or(self.name),
+            _ => self.name,
+        };
+        UNITS
+            .into_iter()
+            .find(|unit| stem.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
+    }
+}
+
+/// One label of a sample: a name from the descriptor and its value of this moment.
+///
+/// Values may hold any valid UTF-8; the encoder escapes them.
+pub type Label = (&'static str, Cow<'static, str>);
+
+/// The value of one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A plain number: counter, gauge, unknown.
+    Number(f64),
+    /// A distribution: histogram or gauge histogram.
+    Histogram(Distribution),
+    /// Quantiles of a summary. The quantile labels are written as given, since the compatibility list forces `50`, `99`, `99.9`.
+    Summary {
+        /// Quantile label and value.
+        quantiles: Vec<(Cow<'static, str>, f64)>,
+        /// Sum of all observations.
+        sum: f64,
+        /// Number of all observations.
+        count: u64,
+    },
+}
+
+/// Cumulative buckets in rising order of their upper bounds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Distribution {
+    /// `(upper bound, observations at or below it)`; the `+Inf` bucket is not listed, `count` is its value.
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of all observations in the metric's unit.
+    pub sum: f64,
+    /// Number of all observations.
+    pub count: u64,
+}
+
+/// One sample of a family: the values of the descriptor's labels, and the value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Labels in the descriptor's order; optional ones of the compatibility list may be missing.
+    pub labels: Vec<Label>,
+    /// The value.
+    pub value: Value,
+}
+
+/// All samples of one metric about one instance at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// What the samples are.
+    pub descriptor: &'static Descriptor,
+    /// The samples; never two with the same labels.
+    pub samples: Vec<Sample>,
+}
+
+/// What a collector hands over: families in the order in which they were first named.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Samples {
+    families: Vec<Family>,
+}
+
+impl Samples {
+    /// No samples yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a number without labels.
+    pub fn push(&mut self, descriptor: &'static Descriptor, value: f64) {
+        self.push_value(descriptor, Vec::new(), Value::Number(value));
+    }
+
+    /// Adds a number with labels in the descriptor's order.
+    pub fn push_with(&mut self, descriptor: &'static Descriptor, labels: Vec<Label>, value: f64) {
+        self.push_value(descriptor, labels, Value::Number(value));
+    }
+
+    /// Adds a value of any shape with labels in the descriptor's order.
+    pub fn push_value(&mut self, descriptor: &'static Descriptor, labels: Vec<Label>, value: Value) {
+        let sample = Sample { labels, value };
+        // Samples of one family usually come one after the other, so the search starts at the end.
+        match self
+            .families
+            .iter_mut()
+            .rev()
+            .find(|family| std::ptr::eq(family.descriptor, descriptor))
+        {
+            Some(family) => family.samples.push(sample),
+            None => self.families.push(Family {
+                descriptor,
+                samples: vec![sample],
+            }),
+        }
+    }
+
+    /// The families collected so far.
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// The families, consumed.
+    pub fn into_families(self) -> Vec<Family> {
+        self.families
+    }
+
+    /// True when nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// The number without labels of a family, for tests and for figures derived from other figures.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.number_with(name, &[])
+    }
+
+    /// The number of the sample that has exactly these label values, in the descriptor's order.
+    pub fn number_with(&self, name: &str, label_values: &[&str]) -> Option<f64> {
+        let family = self.families.iter().find(|family| family.descriptor.name == name)?;
+        let sample = family.samples.iter().find(|sample| {
+            sample
+                .labels
+                .iter()
+                .map(|(_, value)| value.as_ref())
+                .eq(label_values.iter().copied())
+        })?;
+        match sample.value {
+            Value::Number(number) => Some(number),
+            Value::Histogram(_) | Value::Summary { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static SECONDS: Descriptor = Descriptor::new(MetricKind::Counter, "x_seconds_total", "Help.", "INFO: x");
+    static PLAIN: Descriptor = Descriptor::new(MetricKind::Gauge, "x_total", "Help.", "INFO: x").with_labels(&["db"]);
+
+    #[test]
+    fn unit_is_read_from_the_name() {
+        assert_eq!(SECONDS.unit(), Some("seconds"));
+        assert_eq!(PLAIN.unit(), None);
+    }
+
+    #[test]
+    fn samples_of_one_descriptor_form_one_family() {
+        let mut samples = Samples::new();
+        samples.push_with(&PLAIN, vec![("db", "db0".into())], 1.0);
+        samples.push(&SECONDS, 2.0);
+        samples.push_with(&PLAIN, vec![("db", "db1".into())], 3.0);
+        assert_eq!(samples.families().len(), 2);
+        assert_eq!(samples.number_with("x_total", &["db1"]), Some(3.0));
+        assert_eq!(samples.number("x_seconds_total"), Some(2.0));
+    }
+}

@@ -1,0 +1,102 @@
+//! What the health answers, the landing page and the logs know about an instance beyond its metrics.
+
+use crate::redis::Reason;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// State of one instance as its task last saw it. Values read from INFO carry the moment when they become too old.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceDetails {
+    /// The address in its normalised form, without user information.
+    pub address: String,
+    /// Whether the first poll ended, well or not; `/-/ready` waits for it.
+    pub first_poll_ended: bool,
+    /// When the task last turned its wheel; `/-/healthy` fails when this is too long ago.
+    pub last_turn: Option<Instant>,
+    /// How long a turn may take before the task counts as wedged.
+    pub turn_limit: std::time::Duration,
+    /// The last verdict: `None` before the first; `Some(None)` is ok.
+    pub state: Option<Option<Reason>>,
+    /// `redis_up` as published.
+    pub up: Option<bool>,
+    /// `redis_connection_status` as published.
+    pub connected: Option<bool>,
+    /// Last round trip of PING in seconds, when it answered PONG.
+    pub ping_seconds: Option<f64>,
+    /// The last errors in words, oldest first, without secrets.
+    pub errors: Vec<DatedError>,
+    /// Facts of INFO, absent before the first or when too old.
+    pub info: Option<Arc<InfoFacts>>,
+    /// Session stores with their last count, absent when unknown or too old.
+    pub sessions: Vec<StoreFacts>,
+    /// State of each collector that runs: name, last success, duration in seconds, error in words.
+    pub collectors: Vec<CollectorFacts>,
+}
+
+/// An error in words, with its time.
+#[derive(Debug, Clone)]
+pub struct DatedError {
+    /// When it happened.
+    pub at: SystemTime,
+    /// One sentence without secrets.
+    pub sentence: String,
+}
+
+/// Facts of the last INFO reply that people ask for.
+#[derive(Debug, Clone, Default)]
+pub struct InfoFacts {
+    /// When these facts become too old to be shown.
+    pub expires_at: Option<Instant>,
+    /// Product and version, e.g. `valkey 8.1.4`.
+    pub product: String,
+    /// The product's own version.
+    pub version: String,
+    /// Seconds since the server started.
+    pub uptime_seconds: Option<f64>,
+    /// `used_memory`
+    pub used_memory_bytes: Option<f64>,
+    /// `used_memory_human`
+    pub used_memory_human: Option<String>,
+    /// `maxmemory`; 0 means no limit.
+    pub max_memory_bytes: Option<f64>,
+    /// Keys over all databases.
+    pub total_keys: Option<f64>,
+    /// `keyspace_hits`
+    pub keyspace_hits: Option<f64>,
+    /// `keyspace_misses`
+    pub keyspace_misses: Option<f64>,
+    /// `rdb_last_bgsave_status:ok` and `aof_last_write_status:ok`; `None` when INFO does not say.
+    pub persistence_ok: Option<bool>,
+    /// Seconds per call of SET and GET since the server's start, from commandstats.
+    pub set_seconds: Option<f64>,
+    /// See `set_seconds`.
+    pub get_seconds: Option<f64>,
+    /// Sum of `errorstat_` counts of refused writes (OOM, MISCONF, READONLY, NOREPLICAS) that came since the previous INFO.
+    pub new_write_refusals: f64,
+    /// Expectations (`expect`) that are not met, by name.
+    pub unmet_expectations: Vec<&'static str>,
+}
+
+/// One session store.
+#[derive(Debug, Clone)]
+pub struct StoreFacts {
+    /// Label `store`.
+    pub name: String,
+    /// Sessions at the last complete scan.
+    pub active: u64,
+    /// When the count becomes too old.
+    pub expires_at: Instant,
+}
+
+/// One collector.
+#[derive(Debug, Clone)]
+pub struct CollectorFacts {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its last turn published.
+    pub success: bool,
+    /// How long that turn took, in seconds.
+    pub duration_seconds: f64,
+    /// Why not, in words.
+    pub error: Option<String>,
+}

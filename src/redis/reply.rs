@@ -1,0 +1,106 @@
+//! What goes to a Redis server and what comes back, in types of our own.
+
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// One command with its arguments, as a RESP array of bulk strings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Command {
+    /// The command's words: name, subcommand, arguments. Arguments may hold any bytes.
+    words: Vec<Cow<'static, [u8]>>,
+    /// How many leading words name the command (2 for `CONFIG GET`), for the ledger, logs and permissions.
+    name_words: usize,
+}
+
+impl Command {
+    /// A command from static words of which the first `name_words` are its name.
+    pub fn new(name_words: usize, words: &[&'static str]) -> Self {
+        Self {
+            words: words.iter().map(|word| Cow::Borrowed(word.as_bytes())).collect(),
+            name_words,
+        }
+    }
+
+    /// The same command with one more argument.
+    pub fn arg(mut self, argument: impl Into<Vec<u8>>) -> Self {
+        self.words.push(Cow::Owned(argument.into()));
+        self
+    }
+
+    /// The name in lower case as INFO commandstats writes it: `ping`, `config|get`.
+    pub fn name(&self) -> String {
+        let words: Vec<String> = self
+            .words
+            .iter()
+            .take(self.name_words)
+            .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
+            .collect();
+        words.join("|")
+    }
+
+    /// The words as they are sent.
+    pub fn words(&self) -> &[Cow<'static, [u8]>] {
+        &self.words
+    }
+}
+
+/// One reply of a Redis server in RESP2.
+///
+/// Its size and nesting were bounded while it was read (see `resp::Limits`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// `+OK`
+    Simple(Bytes),
+    /// `-WRONGTYPE Operation against ...`
+    Error(Bytes),
+    /// `:42`
+    Integer(i64),
+    /// `$5\r\nhello`; any bytes.
+    Bulk(Bytes),
+    /// `$-1` or `*-1`
+    Null,
+    /// `*2 ...`
+    Array(Vec<Reply>),
+}
+
+impl Reply {
+    /// The bytes of a simple or bulk string.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Simple(bytes) | Self::Bulk(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The text of a simple or bulk string, if it is valid UTF-8.
+    pub fn as_text(&self) -> Option<&str> {
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// An integer reply, or a string that holds one.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            _ => self.as_text()?.parse().ok(),
+        }
+    }
+
+    /// The elements of an array.
+    pub fn as_array(&self) -> Option<&[Reply]> {
+        match self {
+            Self::Array(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The first word of an error reply (`NOPERM`, `ERR`, `LOADING`), empty for an error without text.
+    pub fn error_code(&self) -> Option<&str> {
+        match self {
+            Self::Error(text) => {
+                let first = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+                Some(std::str::from_utf8(first).unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
+}

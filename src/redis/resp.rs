@@ -1,0 +1,1 @@
+//! Incremental RESP2 parser with limits.
