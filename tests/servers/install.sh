@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs the servers and tools that the tests, `make run` and the matrix run against.
 #
-#   install.sh            what `make test` needs: redis-server, prometheus (for promtool), prometheus-redis-exporter, curl, python3
+#   install.sh            what `make test` needs: redis-server, prometheus (for promtool), prometheus-redis-exporter, curl,
+#                         python3 with yaml
 #   install.sh --run      what `make run` needs: redis-server, curl
+#   install.sh --bench    what `make bench` needs on top: wrk
 #   install.sh --musl     what the static build needs on top: musl-gcc and the musl target of the Rust toolchain
 #   install.sh --matrix   newer servers and peers, unpacked into .servers/ (or $REDIS_SESSION_EXPORTER_SERVERS),
 #                         with one wrapper per program in .servers/bin; the host's own packages are not touched
@@ -18,7 +20,7 @@ case "$servers_dir" in /*) ;; *) servers_dir="$PWD/$servers_dir" ;; esac
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -86,7 +88,8 @@ ensure_packages() {
 
 install_for_tests() {
     ensure_packages \
-        cc gcc /usr/include/stdlib.h libc6-dev curl curl python3 python3 \
+        cc gcc /usr/include/stdlib.h libc6-dev curl curl \
+        /usr/bin/python3 python3 /usr/lib/python3/dist-packages/yaml python3-yaml \
         redis-server redis-server prometheus prometheus prometheus-redis-exporter prometheus-redis-exporter
     # Up to Debian 13 promtool came with prometheus, since then it is a package of its own.
     ensure_packages promtool promtool
@@ -212,6 +215,7 @@ install_matrix() {
 case "${1-}" in
     "") install_for_tests ;;
     --run) install_for_run ;;
+    --bench) install_for_tests; ensure_packages wrk wrk ;;
     --musl) install_for_musl ;;
     --matrix) install_for_tests; install_matrix ;;
     *) usage ;;
