@@ -29,10 +29,14 @@ wait_until() { # SECONDS COMMAND...
 
 root="$(mktemp -d)"
 data="$(mktemp -d)"
+listen=""
 redis_pid=""
 exporter_pid=""
+# Its process id: its own, not that of a sudo before it, whose command line starts differently.
+daemon() { pgrep -f "^$name serve.*--web.listen-address=$listen" | tail -n 1; }
 finish() {
-    # The exporter is the child of a chain of root commands, so that a plain user's kill would not reach it.
+    if [ -n "$listen" ]; then exporter_pid="$(daemon)"; fi
+    # The exporter belongs to another user, so that a plain user's kill would not reach it.
     if [ -n "$exporter_pid" ]; then as_root kill "$exporter_pid" 2>/dev/null || true; fi
     if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null || true; fi
     wait 2>/dev/null || true
@@ -61,15 +65,16 @@ inside "$name" serve "--redis.addr=redis://127.0.0.1:$redis_port" "--web.listen-
 exporter_job=$!
 wait_until 15 inside "$name" healthcheck "--web.listen-address=$listen" || fail "healthcheck never succeeded: $(tail -n 20 "$data/exporter.log")"
 echo "prove-static: healthcheck exits 0"
-# As root there is no process between: chroot and env replace themselves. With sudo the child of the job is meant.
-exporter_pid="$(pgrep -f "^$name serve.*--web.listen-address=$listen" | tail -n 1)"
+exporter_pid="$(daemon)"
 [ -n "$exporter_pid" ] || fail "the daemon is not there"
 [ "$(stat -c %u "/proc/$exporter_pid")" = "${user%:*}" ] || fail "the daemon runs as $(stat -c %U "/proc/$exporter_pid")"
 wait_until 15 sh -c "curl -fsS http://$listen/metrics | grep -qE '^redis_up.* 1'" || fail "serve shows no redis_up 1"
 as_root kill -TERM "$exporter_pid"
 code=0
 wait "$exporter_job" || code=$?
+gone="$listen"
+listen=""
 exporter_pid=""
 [ "$code" = 0 ] || fail "the daemon ended with $code on SIGTERM: $(tail -n 20 "$data/exporter.log")"
-if inside "$name" healthcheck "--web.listen-address=$listen" 2>/dev/null; then fail "healthcheck succeeds without a daemon"; fi
+if inside "$name" healthcheck "--web.listen-address=$gone" 2>/dev/null; then fail "healthcheck succeeds without a daemon"; fi
 echo "prove-static: runs from an empty root as $user"

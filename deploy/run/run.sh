@@ -51,7 +51,7 @@ if [ "$size" = 0 ]; then
         for (i = 0; i < 500; i++) {
             id = ""
             for (c = 0; c < 32; c++) id = id sprintf("%x", int(rand() * 16))
-            printf "SET sess:%s {\\\"user\\\":%d,\\\"cart\\\":[%d,%d]} EX %d\n", id, i, i * 7, i * 11, 300 + int(rand() * 86100)
+            printf "SET sess:%s \047{\"user\":%d,\"cart\":[%d,%d]}\047 EX %d\n", id, i, i * 7, i * 11, 300 + int(rand() * 86100)
         }
         for (i = 0; i < 25; i++) printf "SET cache:page:%d rendered\n", i
     }' | redis-cli -h 127.0.0.1 -p 6379 >/dev/null
