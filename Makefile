@@ -1,0 +1,42 @@
+# Every target installs what it needs, so that a fresh Debian with a Rust toolchain is enough.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+STAGES := lint unit servers e2e package
+
+.PHONY: help run test $(STAGES) matrix bench soak docs fixtures
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9$$()A-Z]+:.*## / { sub(/\$$\(STAGES\)/, "lint unit servers e2e package", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  make lint | unit | servers | e2e | package    one stage of the tests alone"
+
+run: ## build, find or start a Redis with sample sessions, watch it on :9121 until Ctrl-C
+	@deploy/run/run.sh
+
+test: ## all stages of the tests
+	@tests/stages.sh $(STAGES)
+
+$(STAGES):
+	@tests/stages.sh $@
+
+matrix: ## the server and end-to-end tests against every server, Prometheus and peer that Debian packages
+	@tests/stages.sh matrix
+
+bench: ## micro-benchmarks, then side by side with redis_exporter on one server
+	@tests/servers/install.sh --bench
+	cargo bench --locked
+	cargo build --locked --release
+	@benches/compare/compare.py
+
+soak: ## every fault in a loop for SOAK_SECONDS (default 1200): memory, tasks and descriptors must stay flat
+	@tests/servers/install.sh
+	cargo build --locked --release
+	@tests/soak/soak.py
+
+docs: ## write docs/metrics.md again from the descriptors
+	cargo run --locked --quiet -- catalogue --markdown >docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
+
+fixtures: ## capture tests/fixtures again from real servers
+	@tests/servers/install.sh --matrix
+	@tests/fixtures/capture.py

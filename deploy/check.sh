@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Checks the files under deploy/ with the tools that will read them. With a binary as argument also the configurations in them.
+#
+#   deploy/check.sh [BINARY]
+set -euo pipefail
+cd "$(dirname "$0")"
+
+fail() { echo "deploy/check: $*" >&2; exit 1; }
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+if [ $# -gt 0 ]; then
+    binary="$(realpath "${1}")"
+    checked=0
+    /usr/bin/python3 check_yaml.py --extract "$work" kubernetes/*.yaml
+    for file in run/exporter.yaml "$work"/*.yaml; do
+        # A value like ${NAME} that is not set is an error, so that the manifests' own names are set here.
+        REDIS_PASSWORD=example "$binary" --config.check "--config.file=$file" || fail "the exporter refuses $file"
+        checked=$((checked + 1))
+    done
+    echo "deploy/check: the exporter accepts $checked configurations"
+    exit 0
+fi
+
+/usr/bin/python3 check_yaml.py kubernetes/*.yaml
+promtool check config --lint=all prometheus/prometheus.yaml >"$work/promtool" 2>&1 || { cat "$work/promtool"; fail "promtool refuses prometheus.yaml"; }
+echo "deploy/check: promtool accepts prometheus.yaml"
+
+if command -v systemd-analyze >/dev/null; then
+    # The program need not be installed where this runs: an existing one stands in for it.
+    mkdir -p "$work/units"
+    cp systemd/*.service systemd/*.socket "$work/units/"
+    sed -i "s|^ExecStart=[^ ]*|ExecStart=$(command -v true)|" "$work"/units/*.service
+    systemd-analyze verify --man=no --recursive-errors=no "$work"/units/* 2>"$work/verify" || { cat "$work/verify"; fail "systemd refuses the unit"; }
+    if [ -s "$work/verify" ]; then cat "$work/verify"; fail "systemd warns about the unit"; fi
+    systemd-analyze security --offline=true --threshold=15 --no-pager systemd/redis-session-exporter.service | tail -n 1
+else
+    echo "NOT CHECKED: the systemd unit (no systemd-analyze here)"
+fi
