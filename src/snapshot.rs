@@ -50,11 +50,23 @@ pub struct InstanceSnapshot {
     pub details: Arc<crate::poller::details::InstanceDetails>,
 }
 
+/// The right to publish under one instance's name. A task that is still ending after its instance left the configuration, or
+/// was replaced by one of the same name, holds an old one and publishes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registration(u64);
+
 /// The latest snapshot of every instance. Readers never wait for Redis; writers swap one pointer.
 #[derive(Debug, Default)]
 pub struct SnapshotStore {
-    instances: RwLock<BTreeMap<Arc<str>, Arc<InstanceSnapshot>>>,
+    instances: RwLock<Instances>,
     generation: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Instances {
+    snapshots: BTreeMap<Arc<str>, Arc<InstanceSnapshot>>,
+    registered: BTreeMap<Box<str>, Registration>,
+    registrations: u64,
 }
 
 impl SnapshotStore {
@@ -63,36 +75,41 @@ impl SnapshotStore {
         Self::default()
     }
 
-    /// Replaces the snapshot of one instance.
-    pub fn publish(&self, snapshot: InstanceSnapshot) {
+    /// Makes room for an instance; an earlier registration of the same name ends.
+    pub fn register(&self, name: &str) -> Registration {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
-        instances.insert(snapshot.name.clone(), Arc::new(snapshot));
-        self.generation.fetch_add(1, Ordering::Release);
+        instances.registrations += 1;
+        let registration = Registration(instances.registrations);
+        instances.registered.insert(name.into(), registration);
+        registration
+    }
+
+    /// Replaces the snapshot of one instance, if the registration still holds.
+    pub fn publish(&self, registration: Registration, snapshot: InstanceSnapshot) {
+        let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
+        if instances.registered.get(&*snapshot.name) == Some(&registration) {
+            instances.snapshots.insert(snapshot.name.clone(), Arc::new(snapshot));
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Forgets an instance that left the configuration.
     pub fn remove(&self, name: &str) {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
-        instances.remove(name);
+        instances.registered.remove(name);
+        instances.snapshots.remove(name);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// All instances in the order of their names, with the generation they belong to.
     pub fn all(&self) -> (u64, Vec<Arc<InstanceSnapshot>>) {
         let instances = self.instances.read().unwrap_or_else(PoisonError::into_inner);
-        (
-            self.generation.load(Ordering::Acquire),
-            instances.values().cloned().collect(),
-        )
+        (self.generation.load(Ordering::Acquire), instances.snapshots.values().cloned().collect())
     }
 
     /// One instance.
     pub fn get(&self, name: &str) -> Option<Arc<InstanceSnapshot>> {
-        self.instances
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.instances.read().unwrap_or_else(PoisonError::into_inner).snapshots.get(name).cloned()
     }
 
     /// Grows with every publication; a cached body of an older generation is stale.

@@ -7,7 +7,6 @@
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply};
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 /// Which of an instance's intervals drives a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +151,6 @@ pub struct PollContext<'a> {
     pub unavailable: &'a BTreeMap<String, Unavailable>,
     /// Wall clock at the moment of the reply, seconds since 1970, for timestamps only.
     pub unix_seconds: f64,
-    /// Time since this process first saw this server, for nothing but logs.
-    pub age: Duration,
 }
 
 impl PollContext<'_> {

@@ -1,3 +1,109 @@
 //! Pollers: one task per instance, which owns its schedule, its deadlines, its verdicts and its accumulators.
+//!
+//! [`Fleet`] holds one handle per instance. A new configuration starts, changes and ends tasks one by one; an instance whose
+//! configuration did not change never notices a reload.
 
+pub mod accumulators;
 pub mod details;
+pub mod info_poll;
+pub mod instance;
+pub mod publish;
+pub mod scan;
+pub mod schedule;
+pub mod self_metrics;
+mod task;
+
+use crate::config::{InstanceConfig, ValidatedConfig};
+use crate::snapshot::SnapshotStore;
+use instance::{Instance, Surroundings};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use task::AbortOnDrop;
+use tokio::sync::watch;
+
+/// Pause before a task that panicked is started again, so that a bug that strikes at once does not spin.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
+
+/// All instances being polled.
+#[derive(Debug)]
+pub struct Fleet {
+    store: Arc<SnapshotStore>,
+    handles: BTreeMap<String, Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    config: Arc<InstanceConfig>,
+    configurations: watch::Sender<Arc<InstanceConfig>>,
+    /// Ends with the handle.
+    _task: AbortOnDrop,
+}
+
+/// What a new configuration changed, for the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Instances that are new.
+    pub added: usize,
+    /// Instances that are polled differently now.
+    pub changed: usize,
+    /// Instances that are gone.
+    pub removed: usize,
+}
+
+impl Fleet {
+    /// A fleet without instances that publishes into `store`.
+    pub fn new(store: Arc<SnapshotStore>) -> Self {
+        Self { store, handles: BTreeMap::new() }
+    }
+
+    /// Makes the fleet poll what the configuration names, touching nothing that did not change.
+    pub fn apply(&mut self, config: &ValidatedConfig) -> Changes {
+        let mut changes = Changes::default();
+        let wanted: BTreeMap<&str, &Arc<InstanceConfig>> =
+            config.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect();
+        let gone: Vec<String> = self.handles.keys().filter(|name| !wanted.contains_key(name.as_str())).cloned().collect();
+        for name in gone {
+            self.handles.remove(&name);
+            self.store.remove(&name);
+            changes.removed += 1;
+        }
+        for (name, instance) in wanted {
+            match self.handles.get_mut(name) {
+                Some(handle) if handle.config == *instance => {}
+                Some(handle) => {
+                    handle.config = instance.clone();
+                    handle.configurations.send_replace(instance.clone());
+                    changes.changed += 1;
+                }
+                None => {
+                    let surroundings = Surroundings::new(&self.store, config, name);
+                    self.handles.insert(name.to_owned(), start(instance.clone(), surroundings));
+                    changes.added += 1;
+                }
+            }
+        }
+        changes
+    }
+}
+
+/// Starts the task of one instance under a supervisor that starts it again should it ever panic.
+fn start(config: Arc<InstanceConfig>, surroundings: Surroundings) -> Handle {
+    let (configurations, receiver) = watch::channel(config.clone());
+    let supervisor = async move {
+        loop {
+            let mut receiver = receiver.clone();
+            let config = receiver.borrow_and_update().clone();
+            let name = config.name.clone();
+            let instance = Instance::new(config, surroundings.clone());
+            match AbortOnDrop::spawn(instance.run(receiver)).join().await {
+                Ok(()) => return,
+                Err(_) => {
+                    tracing::error!(instance = %name, "the instance's task panicked and is started again; please report this");
+                    tokio::time::sleep(RESTART_PAUSE).await;
+                }
+            }
+        }
+    };
+    Handle { config, configurations, _task: AbortOnDrop::spawn(supervisor) }
+}

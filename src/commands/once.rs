@@ -1,0 +1,32 @@
+//! `once`: polls every instance one time, prints the exposition, and says by its exit code whether all could be polled.
+
+use super::{EXIT_FAILURE, EXIT_OK};
+use crate::config::ValidatedConfig;
+use crate::exposition::{self, Dialect};
+use crate::poller::instance::{Instance, Surroundings};
+use crate::snapshot::SnapshotStore;
+use std::io::Write;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Polls, prints in text 0.0.4, and returns the exit code.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub async fn run(config: &ValidatedConfig, paced: bool, mut output: impl Write) -> std::io::Result<u8> {
+    let store = Arc::new(SnapshotStore::new());
+    let mut polls = JoinSet::new();
+    for instance in &config.instances {
+        let surroundings = Surroundings::new(&store, config, &instance.name);
+        let mut instance = Instance::new(instance.clone(), surroundings);
+        polls.spawn(async move { instance.run_once(paced).await });
+    }
+    let mut all_polled = true;
+    while let Some(polled) = polls.join_next().await {
+        all_polled &= polled.unwrap_or(false);
+    }
+    let (_, instances) = store.all();
+    output.write_all(exposition::render(&instances, Dialect::Text).as_bytes())?;
+    output.flush()?;
+    Ok(if all_polled { EXIT_OK } else { EXIT_FAILURE })
+}

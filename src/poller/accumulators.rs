@@ -1,0 +1,150 @@
+//! What an instance counts over its whole life: they live outside snapshots and survive reconnects and reloads.
+
+use crate::metric::Distribution;
+use crate::redis::Reason;
+use std::time::Duration;
+
+/// Upper bounds of every duration histogram of ours, in seconds. Part of the contract (alert rules name them).
+pub const DURATION_BUCKETS_SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// A histogram that grows.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    /// Observations per bucket, not cumulative; one more than bounds, for what lies above the last.
+    counts: Vec<u64>,
+    sum: f64,
+}
+
+impl Histogram {
+    /// An empty histogram with these rising upper bounds.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+    }
+
+    /// Adds an observation.
+    pub fn observe(&mut self, value: f64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+            self.sum += value;
+        }
+    }
+
+    /// The cumulative form.
+    pub fn distribution(&self) -> Distribution {
+        let mut total = 0;
+        let mut buckets = Vec::with_capacity(self.bounds.len());
+        for (bound, count) in self.bounds.iter().zip(&self.counts) {
+            total += count;
+            buckets.push((*bound, total));
+        }
+        Distribution { buckets, sum: self.sum, count: self.counts.iter().sum() }
+    }
+}
+
+/// Counters with one cell per [`Reason`].
+#[derive(Debug, Clone, Default)]
+pub struct ReasonCounts {
+    counts: std::collections::BTreeMap<Reason, u64>,
+}
+
+impl ReasonCounts {
+    /// Counts one.
+    pub fn add(&mut self, reason: Reason) {
+        *self.counts.entry(reason).or_insert(0) += 1;
+    }
+
+    /// Every reason with its count, 0 where nothing was counted yet: these counters are ours and start at 0.
+    pub fn all(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL.into_iter().map(|reason| (reason, self.counts.get(&reason).copied().unwrap_or_default()))
+    }
+}
+
+/// Sum and count of durations, for summaries without quantiles.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DurationSum {
+    /// Seconds over all observations.
+    pub seconds: f64,
+    /// Observations.
+    pub count: u64,
+}
+
+impl DurationSum {
+    /// Adds an observation.
+    pub fn observe(&mut self, duration: Duration) {
+        self.seconds += duration.as_secs_f64();
+        self.count += 1;
+    }
+}
+
+/// Everything that one instance accumulates.
+#[derive(Debug, Clone)]
+pub struct Accumulators {
+    /// PINGs sent or owed (a PING that could not be sent because no connection came about counts).
+    pub pings: u64,
+    /// PINGs that were not answered with PONG.
+    pub ping_failures: u64,
+    /// Round trips of PING in seconds.
+    pub ping_duration: Histogram,
+    /// Attempts to connect, of the kept, the fresh and the scanning connection.
+    pub connects: u64,
+    /// Attempts that failed.
+    pub connect_failures: u64,
+    /// Failed exchanges and connects by reason.
+    pub errors: ReasonCounts,
+    /// INFO batches that ended, well or not.
+    pub info_polls: DurationSum,
+    /// Keys examined by scans, by database.
+    pub scanned_keys: std::collections::BTreeMap<u32, u64>,
+    /// Server time taken by scans as estimated from round trips, in seconds, by database.
+    pub scan_redis_seconds: std::collections::BTreeMap<u32, f64>,
+    /// Series left out because a limit was reached.
+    pub series_dropped: u64,
+}
+
+impl Default for Accumulators {
+    fn default() -> Self {
+        Self {
+            pings: 0,
+            ping_failures: 0,
+            ping_duration: Histogram::new(&DURATION_BUCKETS_SECONDS),
+            connects: 0,
+            connect_failures: 0,
+            errors: ReasonCounts::default(),
+            info_polls: DurationSum::default(),
+            scanned_keys: std::collections::BTreeMap::new(),
+            scan_redis_seconds: std::collections::BTreeMap::new(),
+            series_dropped: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_closed_above() {
+        let mut histogram = Histogram::new(&DURATION_BUCKETS_SECONDS);
+        for value in [0.0005, 0.0006, 3.0, 99.0] {
+            histogram.observe(value);
+        }
+        let distribution = histogram.distribution();
+        assert_eq!(distribution.buckets.first(), Some(&(0.0005, 1)));
+        assert_eq!(distribution.buckets.get(1), Some(&(0.001, 2)));
+        assert_eq!(distribution.buckets.last(), Some(&(10.0, 3)));
+        assert_eq!(distribution.count, 4);
+        assert!((distribution.sum - 102.0011).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_reason_is_born_at_zero() {
+        let mut counts = ReasonCounts::default();
+        counts.add(Reason::Timeout);
+        let all: Vec<_> = counts.all().collect();
+        assert_eq!(all.len(), Reason::ALL.len());
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<u64>(), 1);
+    }
+}

@@ -1,0 +1,175 @@
+//! One INFO poll: a single pipelined batch for all collectors, then each collector on its replies.
+
+use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, Spec, Unavailable};
+use crate::config::InstanceConfig;
+use crate::metric::Samples;
+use crate::redis::capabilities::Capabilities;
+use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply};
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// A collector that runs on the replies of the INFO poll.
+pub struct RunningCollector {
+    /// What it is.
+    pub spec: &'static Spec,
+    collector: Box<dyn Collector>,
+}
+
+impl std::fmt::Debug for RunningCollector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("RunningCollector").field(&self.spec.name).finish()
+    }
+}
+
+/// What became of one collector in one poll.
+#[derive(Debug)]
+pub struct CollectorOutcome {
+    /// Its name.
+    pub name: &'static str,
+    /// Its samples, or why there are none.
+    pub result: Result<Samples, CollectError>,
+    /// The batch's round trips, which all collectors share, and its own work.
+    pub duration: Duration,
+}
+
+/// What one INFO poll yielded.
+#[derive(Debug)]
+pub struct InfoPoll {
+    /// One outcome per collector, in the order of the catalogue.
+    pub outcomes: Vec<CollectorOutcome>,
+    /// The INFO reply; `None` when the user may not run INFO.
+    pub info: Option<Info>,
+    /// Who answered; `None` when INFO is denied.
+    pub server: Option<Server>,
+}
+
+/// The collectors of an instance that its configuration switches on.
+pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
+    let options = Options { label_values: config.label_values, expect: config.expect.clone() };
+    collectors::ALL
+        .iter()
+        .filter(|spec| config.collectors.get(spec.name).copied().unwrap_or(spec.default_on))
+        .filter_map(|spec| match spec.build {
+            Build::FromReplies(build) => Some(RunningCollector { spec, collector: build(&options) }),
+            Build::ByFrame => None,
+        })
+        .collect()
+}
+
+/// INFO with every section that the server keeps but those of modules, as the peer exporter asks for it.
+pub fn info_command() -> Command {
+    Command::new(1, &["INFO", "all"])
+}
+
+/// Polls once over a live connection. `known` is what an earlier INFO of this connection said; with it one round trip is
+/// enough, without it a second one asks for what depends on the server.
+///
+/// # Errors
+/// When an exchange fails, or INFO answers with an error that is not about permissions. The connection must be dropped when
+/// the reason is not an error reply of the server (`RedisError::is_fatal`).
+pub async fn poll(
+    connection: &mut Connection,
+    running: &mut [RunningCollector],
+    known: Option<&Server>,
+    capabilities: &mut Capabilities,
+    deadline: Instant,
+) -> Result<InfoPoll, RedisError> {
+    let started = Instant::now();
+    capabilities.expire(started);
+    let mut replies = HashMap::new();
+    let mut wanted = vec![info_command()];
+    wanted.extend(running.iter().flat_map(|collector| collector.collector.requests(known)));
+    ask(connection, wanted, capabilities, &mut replies, deadline).await?;
+
+    let info = match replies.get(&info_command()) {
+        Some(Reply::Bulk(text) | Reply::Simple(text)) => Some(Info::parse(text)),
+        Some(error @ Reply::Error(_)) if collectors::unavailability(error).is_none() => return Err(info_error(error)),
+        _ => None,
+    };
+    let server = info.as_ref().map(collectors::identify).or_else(|| known.cloned());
+    if known.is_none() && server.is_some() {
+        let wanted = running.iter().flat_map(|collector| collector.collector.requests(server.as_ref())).collect();
+        ask(connection, wanted, capabilities, &mut replies, deadline).await?;
+    }
+
+    let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let unknown_server = Server::default();
+    let context = PollContext {
+        info: info.as_ref(),
+        server: server.as_ref().unwrap_or(&unknown_server),
+        replies: &replies,
+        unavailable: capabilities.all(),
+        unix_seconds,
+    };
+    let exchange = started.elapsed();
+    let outcomes = running
+        .iter_mut()
+        .map(|collector| {
+            let begun = Instant::now();
+            let result = collect(collector, &context);
+            CollectorOutcome { name: collector.spec.name, result, duration: exchange + begun.elapsed() }
+        })
+        .collect();
+    Ok(InfoPoll { outcomes, info, server })
+}
+
+/// Sends what is wanted, not known to be unavailable and not answered yet, as one batch; remembers what is refused.
+async fn ask(
+    connection: &mut Connection,
+    wanted: Vec<Command>,
+    capabilities: &mut Capabilities,
+    replies: &mut HashMap<Command, Reply>,
+    deadline: Instant,
+) -> Result<(), RedisError> {
+    let mut batch: Vec<Command> = Vec::with_capacity(wanted.len());
+    for command in wanted {
+        let refused = capabilities.get(&command.name()).is_some();
+        if !refused && !replies.contains_key(&command) && !batch.contains(&command) {
+            batch.push(command);
+        }
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let answers = connection.exchange(&batch, deadline).await?;
+    for (command, reply) in batch.into_iter().zip(answers) {
+        if let Some(reason) = collectors::unavailability(&reply) {
+            capabilities.note(command.name(), reason, Instant::now());
+        }
+        replies.insert(command, reply);
+    }
+    Ok(())
+}
+
+/// Runs one collector. A panic in it is its own failure, not the instance's.
+fn collect(running: &mut RunningCollector, context: &PollContext<'_>) -> Result<Samples, CollectError> {
+    let collector = AssertUnwindSafe(&mut running.collector);
+    let outcome = std::panic::catch_unwind(|| {
+        let AssertUnwindSafe(collector) = { collector };
+        collector.collect(context)
+    });
+    outcome.unwrap_or_else(|_| {
+        Err(CollectError::Shape { command: running.spec.name.to_owned(), what: "a collector that does not panic; please report this" })
+    })
+}
+
+fn info_error(reply: &Reply) -> RedisError {
+    let code = collectors::sanitised_code(reply);
+    let reason = crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other);
+    RedisError { reason, message: format!("INFO was refused with {code}") }
+}
+
+/// The commands among the capabilities that a collector of this outcome misses, for the metric and for `check`.
+pub fn unavailable_of(outcome: &CollectorOutcome) -> Option<(&str, Unavailable)> {
+    match &outcome.result {
+        Err(CollectError::Unavailable { command, reason }) => Some((command, *reason)),
+        _ => None,
+    }
+}
+
+/// The samples of an outcome by collector, for tests and `check`.
+pub fn successes(poll: &InfoPoll) -> BTreeMap<&'static str, bool> {
+    poll.outcomes.iter().map(|outcome| (outcome.name, outcome.result.is_ok())).collect()
+}
