@@ -5,7 +5,8 @@
 #                         python3 with yaml
 #   install.sh --run      what `make run` needs: redis-server, curl
 #   install.sh --bench    what `make bench` needs on top: wrk
-#   install.sh --musl     what the static build needs on top: musl-gcc and the musl target of the Rust toolchain
+#   install.sh --musl     what the static build needs on top: musl-gcc, pgrep and the musl target of the
+#                         Rust toolchain
 #   install.sh --matrix   newer servers and peers, unpacked into .servers/ (or $REDIS_SESSION_EXPORTER_SERVERS),
 #                         with one wrapper per program in .servers/bin; the host's own packages are not touched
 #
@@ -20,7 +21,7 @@ case "$servers_dir" in /*) ;; *) servers_dir="$PWD/$servers_dir" ;; esac
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -100,8 +101,9 @@ install_for_run() {
 }
 
 install_for_musl() {
-    ensure_packages cc gcc musl-gcc musl-tools
+    ensure_packages cc gcc musl-gcc musl-tools pgrep procps
     local target
+    command -v rustc >/dev/null || die "there is no Rust toolchain; see https://rustup.rs"
     target="$(uname -m)-unknown-linux-musl"
     # A toolchain that did not come from rustup may still hold the target: its sysroot tells.
     [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] && return 0
