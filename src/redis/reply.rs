@@ -4,7 +4,9 @@ use bytes::Bytes;
 use std::borrow::Cow;
 
 /// One command with its arguments, as a RESP array of bulk strings.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// `Debug` shows the name and the number of the other words only: they may be a password or the key of a session.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Command {
     /// The command's words: name, subcommand, arguments. Arguments may hold any bytes.
     words: Vec<Cow<'static, [u8]>>,
@@ -30,17 +32,28 @@ impl Command {
     /// The name in lower case as INFO commandstats writes it: `ping`, `config|get`.
     pub fn name(&self) -> String {
         let words: Vec<String> = self
-            .words
+            .name_words()
             .iter()
-            .take(self.name_words)
             .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
             .collect();
         words.join("|")
     }
 
+    /// The words that name the command, as they are sent.
+    pub fn name_words(&self) -> &[Cow<'static, [u8]>] {
+        self.words.get(..self.name_words).unwrap_or(&self.words)
+    }
+
     /// The words as they are sent.
     pub fn words(&self) -> &[Cow<'static, [u8]>] {
         &self.words
+    }
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let arguments = self.words.len() - self.name_words().len();
+        write!(formatter, "Command({} with {arguments} arguments)", self.name())
     }
 }
 
@@ -102,5 +115,27 @@ impl Reply {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_named_as_in_commandstats_and_show_no_arguments() {
+        let command = Command::new(2, &["CONFIG", "GET"]).arg("maxmemory");
+        assert_eq!(command.name(), "config|get");
+        assert_eq!(format!("{command:?}"), "Command(config|get with 1 arguments)");
+        assert_eq!(Command::new(5, &["PING"]).name(), "ping");
+    }
+
+    #[test]
+    fn error_codes_are_first_words() {
+        let code = |text: &'static [u8]| Reply::Error(Bytes::from_static(text)).error_code().map(str::to_owned);
+        assert_eq!(code(b"NOPERM no"), Some("NOPERM".to_owned()));
+        assert_eq!(code(b""), Some(String::new()));
+        assert_eq!(code(b"\xff x"), Some(String::new()));
+        assert_eq!(Reply::Null.error_code(), None);
     }
 }
