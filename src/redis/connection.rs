@@ -1,81 +1,334 @@
-//! Connections: connect with every phase timed, exchange batches within a deadline.
+//! A live connection: exchanges of batches within a deadline.
 
-use super::reason::Reason;
+use super::capabilities::Capabilities;
+pub use super::connector::{Connector, Handshake, Phase};
+use super::error::Place;
+pub use super::error::RedisError;
+use super::reason::{Reason, classify_farewell, classify_reply};
 use super::reply::{Command, Reply};
-use crate::config::types::{Address, PasswordSource};
-use std::time::Duration;
-use tokio::time::Instant;
+use super::resp::{Limits, Parser, encode};
+use super::transport::{Pending, Transport};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
 
-/// A step of a fresh connection, label `phase` of `redis_connect_phase_duration_seconds`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// Name resolution; skipped for IP addresses and unix sockets.
-    Dns,
-    /// Connecting the socket.
-    Tcp,
-    /// TLS handshake.
-    Tls,
-    /// AUTH (and SELECT, CLIENT SETNAME, which travel in the same packet).
-    Auth,
-    /// The first PING.
-    Ping,
-}
-
-/// Why a connect or an exchange failed. The text names what failed and never contains a secret or reply text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct RedisError {
-    /// The bounded reason.
-    pub reason: Reason,
-    /// One sentence for logs: what failed, and what to do.
-    pub message: String,
-}
-
-/// What a connect yielded beside the connection.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Handshake {
-    /// How long each phase that was reached took.
-    pub phases: Vec<(Phase, Duration)>,
-}
-
-/// Makes connections to one endpoint with one set of credentials.
-#[derive(Debug, Clone)]
-pub struct Connector {
-    /// Where to.
-    pub address: Address,
-    /// ACL user.
-    pub username: Option<String>,
-    /// Read again at every connect.
-    pub password: PasswordSource,
-}
-
-/// A live connection. Dropping it closes the socket; it owns no task.
+/// A live connection. Dropping it closes the socket; it owns no task, and while it is idle no buffer.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    transport: Transport,
+    parser: Parser,
+    /// The address as it may be shown.
+    endpoint: Arc<str>,
+    /// False while an exchange runs, so that one that is dropped half-way leaves no connection whose replies are out of step.
+    usable: bool,
+    /// The database that SELECT has yet to reach, since the server was loading, cut off or busy at the connect.
+    owed_database: Option<u32>,
+    ledger: BTreeMap<String, u64>,
+    capabilities: Capabilities,
+}
 
-impl Connector {
-    /// Connects, authenticates, names the connection and selects the database, all before `deadline`.
-    ///
-    /// # Errors
-    /// The handshake as far as it came, and why it failed.
-    pub async fn connect(&self, deadline: Instant) -> Result<(Connection, Handshake), (Handshake, RedisError)> {
-        let _ = deadline;
-        todo!()
-    }
+/// What the server answered to PING.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PingReply {
+    /// `PONG`
+    Pong,
+    /// An error reply (`LOADING`, `MASTERDOWN`, `BUSY`, `NOAUTH`, `NOPERM`). The connection is still good.
+    Refused(RedisError),
+}
+
+/// What of a login is judged differently.
+enum Step {
+    Auth,
+    SetName,
+    Select(u32),
 }
 
 impl Connection {
-    /// Sends all commands in one write and reads as many replies, in order, before `deadline`. Error replies are replies.
-    ///
-    /// # Errors
-    /// After an error the connection is of no more use and must be dropped.
-    pub async fn exchange(&mut self, batch: &[Command], deadline: Instant) -> Result<Vec<Reply>, RedisError> {
-        let _ = (batch, deadline);
-        todo!()
+    /// A connection over a socket on which nothing was sent yet.
+    pub(super) fn new(transport: Transport, endpoint: Arc<str>) -> Self {
+        Self {
+            transport,
+            parser: Parser::new(Limits::default()),
+            endpoint,
+            usable: true,
+            owed_database: None,
+            ledger: BTreeMap::new(),
+            capabilities: Capabilities::default(),
+        }
     }
 
-    /// Whether the peer has closed the connection or sent something unasked while it was idle.
+    /// Sends all commands in one write and reads as many replies, in order, before `deadline`. Error replies are replies.
+    ///
+    /// When the connect could not select its database since the server was loading, cut off from its primary or busy, that is
+    /// tried again first; until it succeeds nothing is sent, since the commands would see the wrong database.
+    ///
+    /// # Errors
+    /// `Timeout`, `Closed`, `Protocol` (also for replies that nobody asked for), `MaxClients`, and what sockets say. The
+    /// connection is of no more use then and must be dropped. Only when SELECT is still refused ([`Reason::Loading`],
+    /// [`Reason::Masterdown`], [`Reason::Busy`]) it stays good: see [`Connection::is_usable`].
+    pub async fn exchange(&mut self, batch: &[Command], deadline: Instant) -> Result<Vec<Reply>, RedisError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let endpoint = Arc::clone(&self.endpoint);
+        let step = step_of(batch);
+        let place = Place {
+            endpoint: &endpoint,
+            step: &step,
+        };
+        if !self.usable {
+            return Err(place.error(
+                Reason::Closed,
+                "the connection is of no more use after an earlier failure",
+            ));
+        }
+        self.usable = false;
+        if deadline <= Instant::now() {
+            return Err(place.timeout());
+        }
+        timeout_at(deadline, async {
+            self.expect_quiet(place)?;
+            self.settle_database(place).await?;
+            let replies = self.ask(batch, place).await?;
+            self.settle(place)?;
+            Ok(replies)
+        })
+        .await
+        .unwrap_or_else(|_| Err(place.timeout()))
+    }
+
+    /// Sends PING and reads its reply.
+    ///
+    /// # Errors
+    /// Those of [`Connection::exchange`], and `Protocol` when the answer is neither PONG nor an error.
+    pub async fn ping(&mut self, deadline: Instant) -> Result<PingReply, RedisError> {
+        let replies = self.exchange(&[Command::new(1, &["PING"])], deadline).await?;
+        let place = Place {
+            endpoint: &self.endpoint,
+            step: "during ping",
+        };
+        match replies.first() {
+            Some(reply) if reply.as_bytes() == Some(b"PONG") => Ok(PingReply::Pong),
+            Some(reply @ Reply::Error(_)) => {
+                let reason = classify_reply(reply).unwrap_or(Reason::Other);
+                Ok(PingReply::Refused(place.refusal(reason, reply)))
+            }
+            _ => {
+                self.usable = false;
+                Err(place.error(Reason::Protocol, "the server answered something else than PONG"))
+            }
+        }
+    }
+
+    /// Whether the connection may be used: no exchange failed or was dropped half-way. Says nothing about the peer.
+    pub fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    /// Looks without waiting whether the connection can be used and the peer has neither closed it nor sent something unasked
+    /// while it was idle. After `false` the connection must be dropped.
     pub fn is_idle_and_open(&mut self) -> bool {
-        todo!()
+        self.usable = self.usable && self.transport.pending(self.parser.read_buffer()) == Pending::Nothing;
+        self.parser.release();
+        self.usable
+    }
+
+    /// How many of each command this connection has sent, by name as in INFO commandstats (`config|get`), those of the connect
+    /// included. Counted when sent, whether or not an answer came.
+    pub fn ledger(&self) -> &BTreeMap<String, u64> {
+        &self.ledger
+    }
+
+    /// What this connection has been found not to be able to do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// See [`Connection::capabilities`].
+    pub fn capabilities_mut(&mut self) -> &mut Capabilities {
+        &mut self.capabilities
+    }
+
+    /// Authenticates with the given AUTH command, names the connection and selects the database in one write.
+    ///
+    /// An error to AUTH ends it at once, whatever else was answered: the server would go on as the default user. `LOADING`,
+    /// `MASTERDOWN` and `BUSY` end nothing otherwise, since INFO works all the same; a SELECT that they prevented is owed.
+    pub(super) async fn log_in(
+        &mut self,
+        auth: Option<Command>,
+        client_name: &str,
+        database: u32,
+        deadline: Instant,
+    ) -> Result<(), RedisError> {
+        let mut steps = Vec::new();
+        let mut batch = Vec::new();
+        if let Some(auth) = auth {
+            steps.push(Step::Auth);
+            batch.push(auth);
+        }
+        steps.push(Step::SetName);
+        batch.push(Command::new(2, &["CLIENT", "SETNAME"]).arg(client_name));
+        if database != 0 {
+            steps.push(Step::Select(database));
+            batch.push(select(database));
+        }
+        let endpoint = Arc::clone(&self.endpoint);
+        let place = Place {
+            endpoint: &endpoint,
+            step: "while logging in",
+        };
+        self.usable = false;
+        timeout_at(deadline, async {
+            let unsent = self.send(&batch, place).await;
+            for (position, step) in steps.iter().enumerate() {
+                let reply = self.receive(position == 0, unsent.as_ref(), place).await?;
+                self.judge(step, &reply, place)?;
+            }
+            self.settle(place)
+        })
+        .await
+        .unwrap_or_else(|_| Err(place.timeout()))
+    }
+
+    fn judge(&mut self, step: &Step, reply: &Reply, place: Place<'_>) -> Result<(), RedisError> {
+        let reason = classify_reply(reply);
+        let waiting = matches!(reason, Some(Reason::Loading | Reason::Masterdown | Reason::Busy));
+        let is_error = matches!(reply, Reply::Error(_));
+        if !is_error && reply.as_bytes() != Some(b"OK") {
+            return Err(place.error(Reason::Protocol, "the server answered something else than OK"));
+        }
+        match (step, reason) {
+            (_, None) if !is_error => Ok(()),
+            (Step::Auth, Some(reason)) if waiting => Err(place.refusal(reason, reply)),
+            (Step::Auth, _) => Err(place.refusal(Reason::Auth, reply)),
+            (_, Some(Reason::Auth)) => Err(place.refusal(Reason::Auth, reply)),
+            (Step::SetName, _) => Ok(()),
+            (Step::Select(database), _) if waiting => {
+                self.owed_database = Some(*database);
+                Ok(())
+            }
+            (Step::Select(_), reason) => Err(place.refusal(reason.unwrap_or(Reason::Other), reply)),
+        }
+    }
+
+    /// Sends the SELECT that the connect could not bring to effect.
+    async fn settle_database(&mut self, place: Place<'_>) -> Result<(), RedisError> {
+        let Some(database) = self.owed_database.take() else {
+            return Ok(());
+        };
+        let replies = self.ask(&[select(database)], place).await?;
+        for reply in &replies {
+            self.judge(&Step::Select(database), reply, place)?;
+            if self.owed_database.is_some() {
+                self.settle(place)?;
+                let reason = classify_reply(reply).unwrap_or(Reason::Other);
+                return Err(place.refusal(reason, reply));
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, batch: &[Command], place: Place<'_>) -> Result<Vec<Reply>, RedisError> {
+        let unsent = self.send(batch, place).await;
+        let mut replies = Vec::with_capacity(batch.len());
+        while replies.len() < batch.len() {
+            replies.push(self.receive(replies.is_empty(), unsent.as_ref(), place).await?);
+        }
+        Ok(replies)
+    }
+
+    /// Writes all commands. An error is handed on to [`Connection::receive`]: a server that turns a client away writes its
+    /// reason and closes, so the reason may be readable although the write failed.
+    async fn send(&mut self, batch: &[Command], place: Place<'_>) -> Option<RedisError> {
+        for run in batch.chunk_by(|left, right| left.name_words() == right.name_words()) {
+            if let Some(command) = run.first() {
+                let sent = u64::try_from(run.len()).unwrap_or(u64::MAX);
+                *self.ledger.entry(command.name()).or_default() += sent;
+            }
+        }
+        self.parser.start_exchange();
+        let wire = encode(batch);
+        let written = async {
+            self.transport.write_all(&wire).await?;
+            self.transport.flush().await
+        };
+        written.await.err().map(|error| place.io(&error))
+    }
+
+    /// Reads one reply. The first one may be the farewell of a server that does not want us.
+    async fn receive(
+        &mut self,
+        is_first: bool,
+        unsent: Option<&RedisError>,
+        place: Place<'_>,
+    ) -> Result<Reply, RedisError> {
+        loop {
+            if let Some(reply) = self.parser.next_reply().map_err(|error| place.protocol(error))? {
+                return match classify_farewell(&reply).filter(|_| is_first) {
+                    Some(reason) => Err(place.refusal(reason, &reply)),
+                    None => Ok(reply),
+                };
+            }
+            let read = self.transport.read_buf(self.parser.read_buffer()).await;
+            let failure = match read {
+                Ok(0) => place.closed(),
+                Ok(_) => continue,
+                Err(error) => place.io(&error),
+            };
+            return Err(unsent.cloned().unwrap_or(failure));
+        }
+    }
+
+    /// Makes sure before a write that no reply lies there that would be taken for the first one.
+    fn expect_quiet(&mut self, place: Place<'_>) -> Result<(), RedisError> {
+        match self.transport.pending(self.parser.read_buffer()) {
+            Pending::Nothing if self.parser.is_clean() => Ok(()),
+            Pending::Nothing => Err(self.unsolicited(place)),
+            Pending::End => Err(place.closed()),
+            Pending::Data => Err(self.unsolicited(place)),
+        }
+    }
+
+    /// Ends an exchange: nothing may be left over, and the read buffer is given back.
+    fn settle(&mut self, place: Place<'_>) -> Result<(), RedisError> {
+        if !self.parser.is_clean() {
+            return Err(self.unsolicited(place));
+        }
+        match self.transport.pending(self.parser.read_buffer()) {
+            Pending::Data => return Err(self.unsolicited(place)),
+            // The replies are whole and count; the next exchange will find the connection closed.
+            Pending::End => {}
+            Pending::Nothing => self.usable = true,
+        }
+        self.parser.release();
+        Ok(())
+    }
+
+    /// The error for data that nobody asked for; a server that shuts us out mid-life says why.
+    fn unsolicited(&mut self, place: Place<'_>) -> RedisError {
+        match self.parser.next_reply() {
+            Err(error) => place.protocol(error),
+            Ok(Some(reply)) if classify_farewell(&reply).is_some() => {
+                place.refusal(classify_farewell(&reply).unwrap_or(Reason::Protocol), &reply)
+            }
+            Ok(_) => place.error(Reason::Protocol, "the server sent more than it was asked for"),
+        }
     }
 }
+
+fn select(database: u32) -> Command {
+    Command::new(1, &["SELECT"]).arg(database.to_string())
+}
+
+/// `during info and 7 more commands`
+fn step_of(batch: &[Command]) -> String {
+    let first = batch.first().map(Command::name).unwrap_or_default();
+    match batch.len() {
+        0 | 1 => format!("during {first}"),
+        length => format!("during {first} and {} more commands", length - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

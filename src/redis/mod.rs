@@ -4,13 +4,26 @@
 //! bounded in nesting and size, exact reasons of failure, nothing left behind when dropped) are the contract's; see
 //! ARCHITECTURE.md, "Which path takes which client".
 
+pub mod capabilities;
 pub mod connection;
+pub mod connector;
+mod error;
 pub mod info;
+mod password;
 pub mod reason;
 pub mod reply;
+mod resolve;
 pub mod resp;
+mod transport;
 
-pub use connection::{Connection, Connector, Handshake, Phase, RedisError};
+#[cfg(test)]
+mod testing;
+
+pub use capabilities::{CAPABILITY_LIFETIME, Capabilities};
+pub use connection::{Connection, PingReply};
+pub use connector::{CLIENT_NAME, Connector, Handshake, Phase};
+pub use error::RedisError;
 pub use info::Info;
+pub use password::MAX_PASSWORD_BYTES;
 pub use reason::Reason;
 pub use reply::{Command, Reply};

@@ -1,0 +1,262 @@
+//! Connecting, with every phase timed.
+
+use super::connection::{Connection, PingReply};
+use super::error::{Place, RedisError};
+use super::password::read_password;
+use super::reason::Reason;
+use super::reply::Command;
+use super::resolve::Lookup;
+use super::transport::Transport;
+use crate::config::types::{Address, Endpoint, PasswordSource};
+use std::borrow::Cow;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The name that connections take with `CLIENT SETNAME`, for people who read `CLIENT LIST`.
+pub const CLIENT_NAME: &str = "redis-session-exporter";
+
+/// Pause between two attempts at a unix socket whose backlog is full. The kernel does not let a non-blocking connect wait in
+/// line as TCP does; ten milliseconds are small beside any deadline and cost next to nothing.
+const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// A step of a fresh connection, label `phase` of `redis_connect_phase_duration_seconds`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Name resolution; skipped for IP addresses and unix sockets.
+    Dns,
+    /// Connecting the socket.
+    Tcp,
+    /// TLS handshake.
+    Tls,
+    /// AUTH (and SELECT, CLIENT SETNAME, which travel in the same packet).
+    Auth,
+    /// The first PING.
+    Ping,
+}
+
+impl Phase {
+    /// The label value.
+    pub const fn as_label(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+/// What a connect yielded beside the connection.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Handshake {
+    /// How long each phase that was reached took, in the order in which they ran. After a failure the last one is the one that
+    /// failed; there is none when the password could not be read, since the server was not contacted then.
+    pub phases: Vec<(Phase, Duration)>,
+}
+
+impl Handshake {
+    /// How long a phase took, if it was reached.
+    pub fn duration(&self, phase: Phase) -> Option<Duration> {
+        self.phases
+            .iter()
+            .find(|(known, _)| *known == phase)
+            .map(|(_, duration)| *duration)
+    }
+
+    /// Waits for a phase and keeps how long it took, whatever comes of it.
+    async fn time<T>(&mut self, phase: Phase, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let outcome = work.await;
+        self.phases.push((phase, started.elapsed()));
+        outcome
+    }
+}
+
+/// Makes connections to one endpoint with one set of credentials. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    address: Address,
+    username: Option<String>,
+    password: PasswordSource,
+    client_name: Cow<'static, str>,
+    /// The address as it may be shown.
+    shown: Arc<str>,
+    lookup: Lookup,
+}
+
+impl Connector {
+    /// A connector to `address`. With a user but no password it authenticates with an empty one, which users with
+    /// `nopass` accept; with neither it sends no AUTH.
+    pub fn new(address: Address, username: Option<String>, password: PasswordSource) -> Self {
+        Self {
+            shown: address.to_string().into(),
+            address,
+            username,
+            password,
+            client_name: Cow::Borrowed(CLIENT_NAME),
+            lookup: Lookup::default(),
+        }
+    }
+
+    /// The same connector with another name for `CLIENT LIST` than [`CLIENT_NAME`].
+    pub fn with_client_name(mut self, client_name: impl Into<Cow<'static, str>>) -> Self {
+        self.client_name = client_name.into();
+        self
+    }
+
+    /// Where it connects to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Connects, authenticates, names the connection and selects the database, all before `deadline`. A password file is read
+    /// anew first.
+    ///
+    /// # Errors
+    /// The handshake as far as it came, and why it failed. `Auth` whenever the server refuses the credentials or wants some.
+    pub async fn connect(&self, deadline: Instant) -> Result<(Connection, Handshake), (Handshake, RedisError)> {
+        let mut handshake = Handshake::default();
+        match self.establish(&mut handshake, deadline).await {
+            Ok(connection) => Ok((connection, handshake)),
+            Err(error) => Err((handshake, error)),
+        }
+    }
+
+    /// Connects, sends PING, expects PONG, and closes the connection again, all before `deadline`.
+    ///
+    /// The result is an error when any of that failed, also for an error reply to PING, with the reason that it names.
+    pub async fn probe(&self, deadline: Instant) -> (Handshake, Result<(), RedisError>) {
+        let (mut connection, mut handshake) = match self.connect(deadline).await {
+            Ok(connected) => connected,
+            Err((handshake, error)) => return (handshake, Err(error)),
+        };
+        let outcome = match handshake.time(Phase::Ping, connection.ping(deadline)).await {
+            Ok(PingReply::Pong) => Ok(()),
+            Ok(PingReply::Refused(error)) | Err(error) => Err(error),
+        };
+        (handshake, outcome)
+    }
+
+    async fn establish(&self, handshake: &mut Handshake, deadline: Instant) -> Result<Connection, RedisError> {
+        let auth = self.auth(deadline).await?;
+        let transport = self.dial(handshake, deadline).await?;
+        let mut connection = Connection::new(transport, Arc::clone(&self.shown));
+        let login = connection.log_in(auth, &self.client_name, self.address.database, deadline);
+        handshake.time(Phase::Auth, login).await?;
+        Ok(connection)
+    }
+
+    fn place<'a>(&'a self, step: &'a str) -> Place<'a> {
+        Place {
+            endpoint: &self.shown,
+            step,
+        }
+    }
+
+    /// The AUTH command, if credentials are configured.
+    async fn auth(&self, deadline: Instant) -> Result<Option<Command>, RedisError> {
+        let place = self.place("before connecting");
+        let password = read_password(&self.password, place, deadline).await?;
+        let auth = Command::new(1, &["AUTH"]);
+        Ok(match (&self.username, password) {
+            (None, None) => None,
+            (None, Some(password)) => Some(auth.arg(password)),
+            (Some(username), password) => Some(auth.arg(username.as_str()).arg(password.unwrap_or_default())),
+        })
+    }
+
+    async fn dial(&self, handshake: &mut Handshake, deadline: Instant) -> Result<Transport, RedisError> {
+        match &self.address.endpoint {
+            Endpoint::Unix { path } => handshake.time(Phase::Tcp, self.connect_unix(path, deadline)).await,
+            Endpoint::Tcp { host, port } => {
+                let addresses = match host.parse::<IpAddr>() {
+                    Ok(ip) => vec![SocketAddr::new(ip, *port)],
+                    Err(_) => handshake.time(Phase::Dns, self.resolve(host, *port, deadline)).await?,
+                };
+                handshake.time(Phase::Tcp, self.connect_tcp(&addresses, deadline)).await
+            }
+        }
+    }
+
+    async fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, RedisError> {
+        let place = self.place("while resolving the host name");
+        match timeout_at(deadline, self.lookup.resolve(host, port)).await {
+            Err(_) => Err(place.timeout()),
+            Ok(Err(error)) => Err(place.error(Reason::Dns, error)),
+            Ok(Ok(addresses)) if addresses.is_empty() => Err(place.error(Reason::Dns, "the name has no address")),
+            Ok(Ok(addresses)) => Ok(addresses),
+        }
+    }
+
+    /// Tries the addresses in order. Each gets an equal share of the time that is left, so that one that swallows packets does
+    /// not keep the others from being tried. When all fail, the error is that of the address that came furthest.
+    async fn connect_tcp(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<Transport, RedisError> {
+        let place = self.place("while connecting");
+        let mut failure = place.timeout();
+        let mut furthest = 0;
+        let shares = (1..=u32::try_from(addresses.len()).unwrap_or(u32::MAX)).rev();
+        for (address, left) in addresses.iter().zip(shares) {
+            let now = Instant::now();
+            let until = now + deadline.saturating_duration_since(now) / left;
+            let error = match timeout_at(until, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => match prepare(stream) {
+                    Ok(stream) => return Ok(Transport::Tcp(stream)),
+                    Err(error) => place.io(&error),
+                },
+                Ok(Err(error)) => place.io(&error),
+                Err(_) => place.timeout(),
+            };
+            if telling(error.reason) > furthest {
+                furthest = telling(error.reason);
+                failure = error;
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_unix(&self, path: &Path, deadline: Instant) -> Result<Transport, RedisError> {
+        let place = self.place("while connecting");
+        let attempts = async {
+            loop {
+                match UnixStream::connect(path).await {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(UNIX_BACKLOG_PAUSE).await,
+                    outcome => return outcome,
+                }
+            }
+        };
+        match timeout_at(deadline, attempts).await {
+            Err(_) => Err(place.timeout()),
+            Ok(Err(error)) => Err(place.io(&error)),
+            Ok(Ok(stream)) => Ok(Transport::Unix(stream)),
+        }
+    }
+}
+
+/// How much an error of one address says about the server, for names with several.
+const fn telling(reason: Reason) -> u8 {
+    match reason {
+        Reason::Refused => 4,
+        Reason::Timeout => 3,
+        Reason::Unreachable => 2,
+        _ => 1,
+    }
+}
+
+/// Makes a fresh TCP socket fit for use.
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    // On loopback the kernel may connect a socket to itself when nobody listens on a port of the ephemeral range.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests;
