@@ -26,10 +26,11 @@ pub struct Capabilities {
 impl Capabilities {
     /// Remembers that `command` (named as in commandstats: `config|get`) is not to be had. Gives back whether that is news
     /// to this connection, so that the caller logs it once and not at every new attempt.
-    pub fn note(&mut self, command: &str, reason: Unavailable, now: Instant) -> bool {
+    pub fn note(&mut self, command: impl Into<String>, reason: Unavailable, now: Instant) -> bool {
+        let command = command.into();
         self.found_at.get_or_insert(now);
-        let before = self.unavailable.insert(command.to_owned(), reason);
-        before.or_else(|| self.previous.get(command).copied()) != Some(reason)
+        let previous = self.previous.get(&command).copied();
+        self.unavailable.insert(command, reason).or(previous) != Some(reason)
     }
 
     /// Why `command` is not to be had; `None` when nothing speaks against sending it.
@@ -38,7 +39,7 @@ impl Capabilities {
     }
 
     /// Everything that is not to be had, by command.
-    pub fn unavailable(&self) -> &BTreeMap<String, Unavailable> {
+    pub fn all(&self) -> &BTreeMap<String, Unavailable> {
         &self.unavailable
     }
 
@@ -71,11 +72,11 @@ mod tests {
         assert!(capabilities.note("memory|doctor", Unavailable::Denied, start + Duration::from_secs(599)));
         assert_eq!(capabilities.get("config|get"), Some(Unavailable::Unsupported));
         assert_eq!(capabilities.get("info"), None);
-        assert_eq!(capabilities.unavailable().len(), 2);
+        assert_eq!(capabilities.all().len(), 2);
 
         assert!(!capabilities.expire(start + CAPABILITY_LIFETIME - Duration::from_millis(1)));
         assert!(capabilities.expire(start + CAPABILITY_LIFETIME));
-        assert!(capabilities.unavailable().is_empty());
+        assert!(capabilities.all().is_empty());
 
         let later = start + Duration::from_secs(700);
         assert!(

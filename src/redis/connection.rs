@@ -1,13 +1,13 @@
 //! A live connection: exchanges of batches within a deadline.
 
-use super::capabilities::Capabilities;
 pub use super::connector::{Connector, Handshake, Phase};
-use super::error::Place;
 pub use super::error::RedisError;
-use super::reason::{Reason, classify_farewell, classify_reply};
+use super::error::{Place, advice};
+use super::reason::{Reason, classify_error_reply, classify_farewell};
 use super::reply::{Command, Reply};
 use super::resp::{Limits, Parser, encode};
 use super::transport::{Pending, Transport};
+use crate::collectors::sanitised_code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,16 +25,6 @@ pub struct Connection {
     /// The database that SELECT has yet to reach, since the server was loading, cut off or busy at the connect.
     owed_database: Option<u32>,
     ledger: BTreeMap<String, u64>,
-    capabilities: Capabilities,
-}
-
-/// What the server answered to PING.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PingReply {
-    /// `PONG`
-    Pong,
-    /// An error reply (`LOADING`, `MASTERDOWN`, `BUSY`, `NOAUTH`, `NOPERM`). The connection is still good.
-    Refused(RedisError),
 }
 
 /// What of a login is judged differently.
@@ -54,7 +44,6 @@ impl Connection {
             usable: true,
             owed_database: None,
             ledger: BTreeMap::new(),
-            capabilities: Capabilities::default(),
         }
     }
 
@@ -98,27 +87,19 @@ impl Connection {
         .unwrap_or_else(|_| Err(place.timeout()))
     }
 
-    /// Sends PING and reads its reply.
+    /// Sends PING and expects PONG.
     ///
     /// # Errors
-    /// Those of [`Connection::exchange`], and `Protocol` when the answer is neither PONG nor an error.
-    pub async fn ping(&mut self, deadline: Instant) -> Result<PingReply, RedisError> {
+    /// Those of [`Connection::exchange`] and of [`expect_pong`]. After an error reply the connection is still good
+    /// ([`Connection::is_usable`]).
+    pub async fn ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
         let replies = self.exchange(&[Command::new(1, &["PING"])], deadline).await?;
-        let place = Place {
-            endpoint: &self.endpoint,
-            step: "during ping",
-        };
-        match replies.first() {
-            Some(reply) if reply.as_bytes() == Some(b"PONG") => Ok(PingReply::Pong),
-            Some(reply @ Reply::Error(_)) => {
-                let reason = classify_reply(reply).unwrap_or(Reason::Other);
-                Ok(PingReply::Refused(place.refusal(reason, reply)))
-            }
-            _ => {
-                self.usable = false;
-                Err(place.error(Reason::Protocol, "the server answered something else than PONG"))
-            }
-        }
+        let outcome = expect_pong(replies.first()).map_err(|error| RedisError {
+            message: format!("{}: {}", self.endpoint, error.message),
+            ..error
+        });
+        self.usable &= !matches!(&outcome, Err(error) if error.reason == Reason::Protocol);
+        outcome
     }
 
     /// Whether the connection may be used: no exchange failed or was dropped half-way. Says nothing about the peer.
@@ -138,16 +119,6 @@ impl Connection {
     /// included. Counted when sent, whether or not an answer came.
     pub fn ledger(&self) -> &BTreeMap<String, u64> {
         &self.ledger
-    }
-
-    /// What this connection has been found not to be able to do.
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    /// See [`Connection::capabilities`].
-    pub fn capabilities_mut(&mut self) -> &mut Capabilities {
-        &mut self.capabilities
     }
 
     /// Authenticates with the given AUTH command, names the connection and selects the database in one write.
@@ -192,7 +163,7 @@ impl Connection {
     }
 
     fn judge(&mut self, step: &Step, reply: &Reply, place: Place<'_>) -> Result<(), RedisError> {
-        let reason = classify_reply(reply);
+        let reason = classify_error_reply(reply);
         let waiting = matches!(reason, Some(Reason::Loading | Reason::Masterdown | Reason::Busy));
         let is_error = matches!(reply, Reply::Error(_));
         if !is_error && reply.as_bytes() != Some(b"OK") {
@@ -222,7 +193,7 @@ impl Connection {
             self.judge(&Step::Select(database), reply, place)?;
             if self.owed_database.is_some() {
                 self.settle(place)?;
-                let reason = classify_reply(reply).unwrap_or(Reason::Other);
+                let reason = classify_error_reply(reply).unwrap_or(Reason::Other);
                 return Err(place.refusal(reason, reply));
             }
         }
@@ -314,6 +285,29 @@ impl Connection {
             }
             Ok(_) => place.error(Reason::Protocol, "the server sent more than it was asked for"),
         }
+    }
+}
+
+/// Whether the reply to PING is PONG.
+///
+/// # Errors
+/// The reason that an error reply names (`Loading`, `Masterdown`, `Busy`, `Auth`, `Denied`; else `Other`), and `Protocol` for any
+/// other reply or none.
+pub fn expect_pong(reply: Option<&Reply>) -> Result<(), RedisError> {
+    match reply {
+        Some(reply) if reply.as_bytes() == Some(b"PONG") => Ok(()),
+        Some(reply @ Reply::Error(_)) => {
+            let reason = classify_error_reply(reply).unwrap_or(Reason::Other);
+            Err(refused_ping(reason, format_args!("error {}", sanitised_code(reply))))
+        }
+        _ => Err(refused_ping(Reason::Protocol, format_args!("something else than PONG"))),
+    }
+}
+
+fn refused_ping(reason: Reason, answer: std::fmt::Arguments<'_>) -> RedisError {
+    RedisError {
+        reason,
+        message: format!("PING was answered with {answer}; {}", advice(reason)),
     }
 }
 

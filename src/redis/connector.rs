@@ -1,12 +1,13 @@
 //! Connecting, with every phase timed.
 
-use super::connection::{Connection, PingReply};
+use super::connection::Connection;
 use super::error::{Place, RedisError};
 use super::password::read_password;
 use super::reason::Reason;
 use super::reply::Command;
 use super::resolve::Lookup;
 use super::transport::Transport;
+use crate::config::InstanceConfig;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use std::borrow::Cow;
 use std::io;
@@ -91,9 +92,18 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// A connector to the server of an instance; see [`Connector::to_address`].
+    pub fn new(instance: &InstanceConfig) -> Self {
+        Self::to_address(
+            instance.address.clone(),
+            instance.username.clone(),
+            instance.password.clone(),
+        )
+    }
+
     /// A connector to `address`. With a user but no password it authenticates with an empty one, which users with
     /// `nopass` accept; with neither it sends no AUTH.
-    pub fn new(address: Address, username: Option<String>, password: PasswordSource) -> Self {
+    pub fn to_address(address: Address, username: Option<String>, password: PasswordSource) -> Self {
         Self {
             shown: address.to_string().into(),
             address,
@@ -136,10 +146,7 @@ impl Connector {
             Ok(connected) => connected,
             Err((handshake, error)) => return (handshake, Err(error)),
         };
-        let outcome = match handshake.time(Phase::Ping, connection.ping(deadline)).await {
-            Ok(PingReply::Pong) => Ok(()),
-            Ok(PingReply::Refused(error)) | Err(error) => Err(error),
-        };
+        let outcome = handshake.time(Phase::Ping, connection.ping(deadline)).await;
         (handshake, outcome)
     }
 

@@ -64,7 +64,7 @@ impl Place<'_> {
 }
 
 /// What the operator should look at.
-const fn advice(reason: Reason) -> &'static str {
+pub(crate) const fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::Refused => "check that the server runs and listens there",
         Reason::Unreachable => "check the address, the route and the permissions of the socket file",

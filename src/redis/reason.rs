@@ -83,6 +83,16 @@ impl Reason {
     pub const fn is_up(self) -> bool {
         matches!(self, Self::Loading | Self::Masterdown | Self::Denied)
     }
+
+    /// Whether the server named this reason in an error reply after which the connection is as good as before. `Auth` is not
+    /// among them: a reconnect reads the password anew. Whether a connection is still in step, it says itself
+    /// ([`super::Connection::is_idle_and_open`]).
+    pub const fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Denied | Self::Loading | Self::Masterdown | Self::Busy | Self::Other
+        )
+    }
 }
 
 /// The reason behind an error of a socket: of connecting, reading or writing, TCP or unix.
@@ -134,18 +144,19 @@ const TEXTS: [(&str, Reason); 4] = [
     ("ERR max number of clients", Reason::MaxClients),
 ];
 
-/// The reason that an error reply names, or `None` for errors that concern only the command (`WRONGTYPE`, `ERR syntax ...`).
-pub fn classify_error_reply(text: &[u8]) -> Option<Reason> {
+/// The reason that the text of an error reply names.
+fn classify_text(text: &[u8]) -> Option<Reason> {
     let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
     let by_code = CODES.iter().find(|(known, _)| known.as_bytes() == code);
     let by_text = || TEXTS.iter().find(|(known, _)| text.starts_with(known.as_bytes()));
     by_code.or_else(by_text).map(|(_, reason)| *reason)
 }
 
-/// [`classify_error_reply`] of a reply; `None` also for a reply that is no error.
-pub fn classify_reply(reply: &Reply) -> Option<Reason> {
+/// The reason that an error reply names, or `None` for errors that concern only the command (`WRONGTYPE`, `ERR syntax ...`)
+/// and for a reply that is no error.
+pub fn classify_error_reply(reply: &Reply) -> Option<Reason> {
     match reply {
-        Reply::Error(text) => classify_error_reply(text),
+        Reply::Error(text) => classify_text(text),
         _ => None,
     }
 }
@@ -153,7 +164,7 @@ pub fn classify_reply(reply: &Reply) -> Option<Reason> {
 /// The reason of an error reply that the server sends unasked before it closes a connection that it does not want:
 /// `ERR max number of clients reached` and `DENIED` of the protected mode. Nothing that was asked is answered then.
 pub(crate) fn classify_farewell(reply: &Reply) -> Option<Reason> {
-    match (classify_reply(reply), reply.error_code()) {
+    match (classify_error_reply(reply), reply.error_code()) {
         (Some(Reason::MaxClients), _) => Some(Reason::MaxClients),
         (Some(reason), Some("DENIED")) => Some(reason),
         _ => None,
@@ -209,10 +220,10 @@ mod tests {
             (b"\xff\xfe", None),
         ];
         for (text, expected) in table {
-            assert_eq!(classify_error_reply(text), expected, "{}", text.escape_ascii());
+            assert_eq!(classify_text(text), expected, "{}", text.escape_ascii());
         }
-        assert_eq!(classify_reply(&Reply::Null), None);
-        assert_eq!(classify_reply(&Reply::Simple("NOAUTH".into())), None);
+        assert_eq!(classify_error_reply(&Reply::Null), None);
+        assert_eq!(classify_error_reply(&Reply::Simple("NOAUTH".into())), None);
     }
 
     #[test]

@@ -103,13 +103,13 @@ pub(crate) fn address(socket: SocketAddr, database: u32) -> Address {
 
 /// A connector without credentials.
 pub(crate) fn stranger(socket: SocketAddr) -> Connector {
-    Connector::new(address(socket, 0), None, PasswordSource::None)
+    Connector::to_address(address(socket, 0), None, PasswordSource::None)
 }
 
 /// A connector with a user, a password and a database.
 pub(crate) fn member(socket: SocketAddr, database: u32) -> Connector {
     let password = PasswordSource::Inline(Secret::new("hunter2"));
-    Connector::new(address(socket, database), Some("exporter".to_owned()), password)
+    Connector::to_address(address(socket, database), Some("exporter".to_owned()), password)
 }
 
 pub(crate) fn soon() -> Instant {

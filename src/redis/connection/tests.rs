@@ -2,7 +2,6 @@
 
 use super::super::testing::{Act, PATIENCE, joined, member, peer, send, soon, stranger, within};
 use super::*;
-use crate::collectors::Unavailable;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -206,7 +205,7 @@ async fn a_close_or_a_reset_in_the_middle_is_closed() {
 #[tokio::test]
 async fn replies_count_when_the_peer_closes_behind_them() {
     let (mut connection, task) = connected(vec![Act::Read(1), send("+PONG\r\n")]).await;
-    assert_eq!(connection.ping(soon()).await, Ok(PingReply::Pong));
+    assert_eq!(connection.ping(soon()).await, Ok(()));
     joined(task).await;
     assert_eq!(connection.ping(soon()).await.unwrap_err().reason, Reason::Closed);
 }
@@ -279,16 +278,16 @@ async fn ping_tells_pong_errors_and_nonsense_apart() {
     ];
     for (answer, reason) in table {
         let (mut connection, _task) = connected(vec![Act::Read(1), send(answer), Act::AwaitClose]).await;
-        let Ok(PingReply::Refused(error)) = connection.ping(soon()).await else {
-            panic!("{answer}")
-        };
+        let error = connection.ping(soon()).await.unwrap_err();
         assert_eq!(error.reason, reason);
         assert!(
             !error.message.contains("secret") && !error.message.contains("user has"),
             "{error}"
         );
+        assert!(error.message.starts_with("redis://127.0.0.1:"), "{error}");
         assert!(connection.is_usable());
     }
+    assert_eq!(expect_pong(None).unwrap_err().reason, Reason::Protocol);
     let (mut connection, _task) = connected(vec![Act::Read(1), send("+PANG\r\n"), Act::AwaitClose]).await;
     assert_eq!(connection.ping(soon()).await.unwrap_err().reason, Reason::Protocol);
     assert!(!connection.is_usable());
@@ -344,15 +343,4 @@ async fn dropping_a_connection_closes_the_socket_at_the_peer() {
     let (connection, task) = connected(vec![Act::AwaitClose]).await;
     drop(connection);
     joined(task).await;
-}
-
-#[tokio::test]
-async fn capabilities_live_with_the_connection() {
-    let (mut connection, _task) = connected(vec![Act::AwaitClose]).await;
-    assert!(
-        connection
-            .capabilities_mut()
-            .note("config|get", Unavailable::Denied, Instant::now())
-    );
-    assert_eq!(connection.capabilities().get("config|get"), Some(Unavailable::Denied));
 }

@@ -64,7 +64,7 @@ async fn credentials_decide_about_auth() {
     for (username, password, expected) in table {
         let count = if expected.is_empty() { 1 } else { 2 };
         let (socket, task) = peer(vec![Act::Read(count), send("+OK\r\n".repeat(count)), Act::AwaitClose]).await;
-        let connector = Connector::new(address(socket, 0), username.map(str::to_owned), password);
+        let connector = Connector::to_address(address(socket, 0), username.map(str::to_owned), password);
         drop(connector.with_client_name("other").connect(soon()).await.unwrap());
         let commands = joined(task).await;
         assert_eq!(commands.len(), count);
@@ -81,12 +81,17 @@ async fn a_password_file_is_read_at_every_connect() {
     for password in ["first", "second"] {
         std::fs::write(file.path(), format!("{password}\n")).unwrap();
         let (socket, task) = peer(vec![Act::Read(2), send("+OK\r\n+OK\r\n"), Act::AwaitClose]).await;
-        let connector = Connector::new(address(socket, 0), None, PasswordSource::File(file.path().to_owned()));
+        let connector = Connector::to_address(address(socket, 0), None, PasswordSource::File(file.path().to_owned()));
         drop(connector.connect(soon()).await.unwrap());
         assert_eq!(joined(task).await[0], ["AUTH", password]);
     }
     let missing = PasswordSource::File("/nonexistent/password".into());
-    let (reached, error) = failure(&Connector::new(address(([127, 0, 0, 1], 1).into(), 0), None, missing)).await;
+    let (reached, error) = failure(&Connector::to_address(
+        address(([127, 0, 0, 1], 1).into(), 0),
+        None,
+        missing,
+    ))
+    .await;
     assert_eq!((reached, error.reason), (vec![], Reason::Auth));
 }
 
@@ -240,7 +245,7 @@ async fn names_are_resolved_and_addresses_are_not() {
             host: host.to_owned(),
             port: socket.port(),
         };
-        Connector::new(Address { endpoint, database: 0 }, None, PasswordSource::None)
+        Connector::to_address(Address { endpoint, database: 0 }, None, PasswordSource::None)
     };
     let (_connection, handshake) = named("localhost").connect(soon()).await.unwrap();
     assert_eq!(phases(&handshake), [Phase::Dns, Phase::Tcp, Phase::Auth]);
@@ -255,7 +260,7 @@ async fn names_are_resolved_and_addresses_are_not() {
 async fn unix_sockets_are_connected_in_the_phase_tcp() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("redis.sock");
-    let connector = Connector::new(
+    let connector = Connector::to_address(
         Address {
             endpoint: Endpoint::Unix { path: path.clone() },
             database: 0,
@@ -301,7 +306,7 @@ async fn a_full_backlog_of_a_unix_socket_times_out() {
         endpoint: Endpoint::Unix { path },
         database: 0,
     };
-    let connector = Connector::new(address, None, PasswordSource::None);
+    let connector = Connector::to_address(address, None, PasswordSource::None);
     let (handshake, error) = connector.connect(within(100)).await.unwrap_err();
     assert_eq!((phases(&handshake), error.reason), (vec![Phase::Tcp], Reason::Timeout));
 }
