@@ -179,7 +179,14 @@ impl Connection {
                 self.owed_database = Some(*database);
                 Ok(())
             }
-            (Step::Select(_), reason) => Err(place.refusal(reason.unwrap_or(Reason::Other), reply)),
+            (Step::Select(database), reason) => Err(RedisError {
+                reason: reason.unwrap_or(Reason::Other),
+                message: format!(
+                    "{}: SELECT {database} was refused with {}; name a database that the server has and the user may select",
+                    place.endpoint,
+                    sanitised_code(reply)
+                ),
+            }),
         }
     }
 
