@@ -145,6 +145,7 @@ pub struct Family {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Samples {
     families: Vec<Family>,
+    dropped_label_values: usize,
 }
 
 impl Samples {
@@ -179,6 +180,17 @@ impl Samples {
                 samples: vec![sample],
             }),
         }
+    }
+
+    /// Notes that `count` series were left out because their label had taken its largest number of values. Whoever publishes
+    /// counts them in `redis_session_exporter_series_dropped_total{reason="label_values"}`; nothing is cut silently.
+    pub fn note_dropped_label_values(&mut self, count: usize) {
+        self.dropped_label_values = self.dropped_label_values.saturating_add(count);
+    }
+
+    /// How many series were left out, see [`Samples::note_dropped_label_values`].
+    pub fn dropped_label_values(&self) -> usize {
+        self.dropped_label_values
     }
 
     /// The families collected so far.
