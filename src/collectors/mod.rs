@@ -4,6 +4,38 @@
 //! sleeps, retries, sets a deadline or reads the clock: the frame around it (`poller`) does. It is all or nothing: one that
 //! cannot finish publishes nothing.
 
+pub mod admission;
+pub mod clients;
+pub mod cluster;
+pub mod commandstats;
+pub mod compound;
+pub mod config;
+pub mod connect;
+pub mod cpu;
+pub mod errorstats;
+pub mod expectations;
+pub mod facts;
+pub mod identity;
+pub mod keyspace;
+mod known_fields;
+pub mod latency;
+pub mod memory;
+pub mod persistence;
+pub mod ping;
+pub mod replication;
+pub mod server;
+pub mod sessions;
+pub mod slowlog;
+pub mod stats;
+pub mod table;
+
+#[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
+mod robustness_tests;
+#[cfg(test)]
+mod testing;
+
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply};
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +76,27 @@ pub struct Spec {
     /// How it comes about.
     pub build: Build,
 }
+
+/// Every collector, in the order of `docs/metrics.md`.
+pub const ALL: &[&Spec] = &[
+    &ping::SPEC,
+    &connect::SPEC,
+    &server::SPEC,
+    &memory::SPEC,
+    &clients::SPEC,
+    &stats::SPEC,
+    &persistence::SPEC,
+    &replication::SPEC,
+    &cpu::SPEC,
+    &commandstats::SPEC,
+    &latency::SPEC,
+    &slowlog::SPEC,
+    &errorstats::SPEC,
+    &keyspace::SPEC,
+    &cluster::SPEC,
+    &config::SPEC,
+    &sessions::SPEC,
+];
 
 /// What of the configuration a collector may need when it is built.
 #[derive(Debug, Clone, PartialEq)]
