@@ -1,5 +1,6 @@
 //! A Prometheus exporter for Redis and Valkey servers that hold login sessions.
 
+pub mod catalogue;
 pub mod collectors;
 pub mod config;
 pub mod discovery;

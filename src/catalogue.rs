@@ -1,0 +1,227 @@
+//! The catalogue: every metric that this program can emit, as a table for the terminal and as `docs/metrics.md`.
+//!
+//! Both are made from the descriptors, so neither can say anything that the program does not do.
+
+use crate::collectors::{ALL, Schedule};
+use crate::metric::Descriptor;
+use std::fmt::Write;
+
+/// Metrics that no collector publishes: those of the poller about its polls and of the process about itself. The caller names
+/// the group, as the column `collector` shows it.
+pub struct Group<'a> {
+    /// Name of the group, e.g. `exporter`.
+    pub name: &'a str,
+    /// One sentence: what the operator learns from it.
+    pub help: &'a str,
+    /// Its metrics.
+    pub descriptors: Vec<&'static Descriptor>,
+}
+
+/// Everything that can be emitted, collectors first in the order of [`ALL`].
+fn groups<'a>(extra: &[Group<'a>]) -> Vec<(Group<'a>, Option<(bool, Schedule)>)> {
+    ALL.iter()
+        .map(|spec| {
+            let group = Group {
+                name: spec.name,
+                help: spec.help,
+                descriptors: (spec.descriptors)(),
+            };
+            (group, Some((spec.default_on, spec.schedule)))
+        })
+        .chain(extra.iter().map(|group| {
+            let copy = Group {
+                name: group.name,
+                help: group.help,
+                descriptors: group.descriptors.clone(),
+            };
+            (copy, None)
+        }))
+        .collect()
+}
+
+/// The interval that drives a collector, as the configuration calls it.
+const fn interval(schedule: Schedule) -> &'static str {
+    match schedule {
+        Schedule::Ping => "poll.ping_interval",
+        Schedule::Info => "poll.info_interval",
+        Schedule::Scan => "poll.scan_interval",
+        Schedule::Connect => "poll.connect_interval",
+    }
+}
+
+/// `catalogue`: one line per metric, fields separated by TAB (name, type, labels, unit, collector, source, help), so that it
+/// can be cut, sorted and searched. The first line names the fields.
+pub fn render_table(extra: &[Group<'_>]) -> String {
+    let mut table = "name\ttype\tlabels\tunit\tcollector\tsource\thelp\n".to_owned();
+    for (group, _) in groups(extra) {
+        for descriptor in group.descriptors {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                table,
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}",
+                descriptor.name,
+                descriptor.kind.as_str(),
+                descriptor.labels.join(","),
+                descriptor.unit().unwrap_or_default(),
+                group.name,
+                descriptor.source,
+                descriptor.help,
+            );
+        }
+    }
+    table
+}
+
+/// Text of `docs/metrics.md`.
+pub fn render_markdown(extra: &[Group<'_>]) -> String {
+    let mut page = "# Metrics\n\n\
+        <!-- Generated from the source by `UPDATE=1 cargo test --lib catalogue`; a test fails when it is not current. -->\n\n\
+        Every metric that the exporter can emit, by collector. Each series about an instance also carries `environment`, \
+        `instance` and the instance's own labels. What could not be read is absent, never 0.\n\n\
+        Labels are bounded: at most 1000 commands (`cmd`), 1000 databases (`db`), 256 threads (`thread`) and 128 errors \
+        (`err`); every other label at most `limits.label_values` values. What is left out is counted in \
+        `redis_session_exporter_series_dropped_total{reason=\"label_values\"}`.\n"
+        .to_owned();
+    for (group, schedule) in groups(extra) {
+        let _ = write!(page, "\n## {}\n\n{}", group.name, group.help);
+        if let Some((default_on, schedule)) = schedule {
+            let default = if default_on { "on" } else { "off" };
+            let _ = write!(page, " By default {default}, every `{}`.", interval(schedule));
+        }
+        page.push_str("\n\n| name | type | labels | meaning | source |\n|---|---|---|---|---|\n");
+        for descriptor in group.descriptors {
+            let labels: Vec<String> = descriptor.labels.iter().map(|label| format!("`{label}`")).collect();
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} | {} | {} |",
+                descriptor.name,
+                descriptor.kind.as_str(),
+                labels.join(", "),
+                escaped(descriptor.help),
+                escaped(descriptor.source),
+            );
+        }
+    }
+    page
+}
+
+/// Text that stays one cell of a Markdown table.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('*', "\\*").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::PathBuf;
+
+    fn project(path: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+    }
+
+    /// Writes the file with UPDATE=1, else fails when it is not current.
+    fn assert_current(path: &str, text: &str) {
+        let path = project(path);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "{} is not current; run: UPDATE=1 cargo test --lib catalogue",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn the_document_is_current() {
+        assert_current("docs/metrics.md", &render_markdown(&[]));
+    }
+
+    #[test]
+    fn every_name_is_announced_once_and_well_formed() {
+        let mut seen = BTreeSet::new();
+        for (group, _) in groups(&[]) {
+            assert!(!group.descriptors.is_empty(), "{} has no metrics", group.name);
+            for descriptor in group.descriptors {
+                let name = descriptor.name;
+                assert!(seen.insert(name), "{name} is announced twice");
+                assert!(
+                    name.bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                    "{name}"
+                );
+                assert!(descriptor.help.ends_with('.'), "{name}: help is no sentence");
+                assert!(
+                    !descriptor.source.is_empty() && !descriptor.help.contains(['\n', '\t']),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn collectors_are_listed_once_under_the_names_of_the_contract() {
+        let names: Vec<&str> = ALL.iter().map(|spec| spec.name).collect();
+        let contract = "ping connect server memory clients stats persistence replication cpu commandstats latency slowlog \
+                        errorstats keyspace cluster config sessions";
+        assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
+        assert!(ALL.iter().all(|spec| spec.default_on));
+    }
+
+    #[test]
+    fn the_table_has_one_line_per_metric() {
+        let table = render_table(&[]);
+        let metrics: usize = ALL.iter().map(|spec| (spec.descriptors)().len()).sum();
+        assert_eq!(table.lines().count(), metrics + 1);
+        assert!(table.lines().all(|line| line.split('\t').count() == 7));
+        assert!(table.contains("\nredis_start_time_seconds\tgauge\t\tseconds\tserver\t"));
+    }
+
+    /// Every row of the compatibility list with status `default` is announced with the same type and labels; `optional` and
+    /// `later` ones are named there with the reason.
+    #[test]
+    fn the_compatibility_list_is_kept() {
+        let list = std::fs::read_to_string(project("tests/fixtures/compat/redis_exporter_metrics.tsv")).unwrap();
+        let ours: BTreeMap<&str, &Descriptor> = ALL
+            .iter()
+            .flat_map(|spec| (spec.descriptors)())
+            .map(|descriptor| (descriptor.name, descriptor))
+            .collect();
+        let (mut problems, mut kept) = (Vec::new(), 0);
+        for line in list.lines().filter(|line| !line.starts_with('#')).skip(1) {
+            let [name, kind, labels, status, note]: [&str; 5] = line
+                .split('\t')
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap_or_else(|_| panic!("five fields: {line}"));
+            let found = ours.get(name);
+            match status {
+                "default" => match found {
+                    None => problems.push(format!("{name} is missing")),
+                    Some(ours) if ours.kind.as_str() != kind || ours.labels.join(",") != labels => {
+                        problems.push(format!(
+                            "{name} is {kind} {{{labels}}}, not {} {:?}",
+                            ours.kind.as_str(),
+                            ours.labels
+                        ));
+                    }
+                    Some(_) => kept += 1,
+                },
+                "optional" | "later" => {
+                    if note.is_empty() {
+                        problems.push(format!("{name} is {status} without a reason"));
+                    }
+                    if found.is_some() {
+                        problems.push(format!("{name} is {status} but announced"));
+                    }
+                }
+                _ => problems.push(format!("{name}: unknown status {status}")),
+            }
+        }
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+        assert!(kept > 250, "only {kept} rows were compared");
+    }
+}
