@@ -145,7 +145,7 @@ pub struct Family {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Samples {
     families: Vec<Family>,
-    dropped_label_values: usize,
+    dropped: u64,
 }
 
 impl Samples {
@@ -182,15 +182,15 @@ impl Samples {
         }
     }
 
-    /// Notes that `count` series were left out because their label had taken its largest number of values. Whoever publishes
+    /// Notes that `count` label values were left out because the label had taken its largest number of them. Whoever publishes
     /// counts them in `redis_session_exporter_series_dropped_total{reason="label_values"}`; nothing is cut silently.
-    pub fn note_dropped_label_values(&mut self, count: usize) {
-        self.dropped_label_values = self.dropped_label_values.saturating_add(count);
+    pub fn note_dropped(&mut self, count: usize) {
+        self.dropped = self.dropped.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// How many series were left out, see [`Samples::note_dropped_label_values`].
-    pub fn dropped_label_values(&self) -> usize {
-        self.dropped_label_values
+    /// How many label values were left out, see [`Samples::note_dropped`].
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The families collected so far.

@@ -63,7 +63,7 @@ impl Collector for CommandStats {
         let stats = command_stats(context.info()?);
         let mut samples = Samples::new();
         let candidates = stats.iter().map(|stat| (stat.name.as_ref(), stat.calls));
-        samples.note_dropped_label_values(self.commands.decide(candidates, MAX_COMMANDS));
+        samples.note_dropped(self.commands.decide(candidates, MAX_COMMANDS));
         for stat in stats.into_iter().filter(|stat| self.commands.admits(&stat.name)) {
             let name = stat.name.into_owned();
             let mut push = |descriptor, value| samples.push_with(descriptor, vec![("cmd", name.clone().into())], value);
@@ -113,7 +113,7 @@ mod tests {
         }
         let samples = collect(&SPEC, &text);
         assert_eq!(samples.families()[0].samples.len(), MAX_COMMANDS);
-        assert_eq!(samples.dropped_label_values(), 7);
+        assert_eq!(samples.dropped(), 7);
         assert_eq!(samples.number_with("redis_commands_total", &["c0"]), None);
         assert_eq!(samples.number_with("redis_commands_total", &["c1006"]), Some(1006.0));
     }

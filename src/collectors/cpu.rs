@@ -116,7 +116,7 @@ impl Collector for Cpu {
         threads.sort_by(|left, right| left.0.cmp(right.0));
         threads.dedup_by(|left, right| left.0 == right.0);
         // Threads are taken in the order of their names, not by their load, which changes.
-        samples.note_dropped_label_values(
+        samples.note_dropped(
             self.threads
                 .decide(threads.iter().map(|(name, _)| (*name, 0.0)), MAX_THREADS),
         );

@@ -78,7 +78,7 @@ impl Collector for ErrorStats {
         let candidates = counts
             .iter()
             .map(|(error, count)| (error.as_str(), weight(error, *count)));
-        samples.note_dropped_label_values(self.errors.decide(candidates, MAX_ERRORS));
+        samples.note_dropped(self.errors.decide(candidates, MAX_ERRORS));
         for (error, count) in counts {
             if self.errors.admits(&error) {
                 samples.push_with(&ERRORS, vec![("err", error.into())], count);
@@ -120,7 +120,7 @@ mod tests {
         }
         let samples = collect(&SPEC, &text);
         assert_eq!(samples.families()[0].samples.len(), MAX_ERRORS);
-        assert_eq!(samples.dropped_label_values(), 504 - MAX_ERRORS);
+        assert_eq!(samples.dropped(), 504 - MAX_ERRORS as u64);
         assert_eq!(samples.number_with("redis_errors_total", &["NOREPLICAS"]), Some(0.0));
     }
 }

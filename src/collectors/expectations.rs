@@ -1,7 +1,8 @@
 //! `expect`: what an operator said this store should look like, held against what the server says.
 
 use super::{CollectError, Expectations, Persistence, PollContext, config};
-use crate::metric::{Descriptor, MetricKind};
+use crate::metric::{Descriptor, MetricKind, Samples};
+use crate::redis::Info;
 
 /// 1 for an expectation that is met. Only configured expectations that can be judged have a series.
 pub static EXPECTATION_MET: Descriptor = Descriptor::new(
@@ -13,12 +14,24 @@ pub static EXPECTATION_MET: Descriptor = Descriptor::new(
 )
 .with_labels(&["expectation"]);
 
-/// Judges every configured expectation: name and whether it is met. What cannot be judged is left out.
+/// Judges every configured expectation with INFO and CONFIG GET: name and whether it is met. What cannot be judged is left out.
 ///
 /// # Errors
 /// When CONFIG GET failed for another reason than that it is not available.
 pub fn judge(context: &PollContext<'_>, expect: &Expectations) -> Result<Vec<(&'static str, bool)>, CollectError> {
     let info = context.info()?;
+    let snapshots = match expect.persistence {
+        None => None,
+        Some(_) => config::Parameters::read_if_available(context)?
+            .as_ref()
+            .and_then(|parameters| parameters.get("save"))
+            .map(|save| !save.is_empty()),
+    };
+    Ok(judge_with(info, snapshots, expect))
+}
+
+/// Judges with INFO and, where it is known, whether snapshots are configured.
+pub fn judge_with(info: &Info, snapshots: Option<bool>, expect: &Expectations) -> Vec<(&'static str, bool)> {
     let mut verdicts = Vec::new();
     if !expect.maxmemory_policy.is_empty()
         && let Some(policy) = info.get("maxmemory_policy")
@@ -30,17 +43,23 @@ pub fn judge(context: &PollContext<'_>, expect: &Expectations) -> Result<Vec<(&'
     }
     if let Some(persistence) = expect.persistence {
         let appends = info.number("aof_enabled").map(|number| number != 0.0);
-        let parameters = config::Parameters::read_if_available(context)?;
-        let snapshots = parameters
-            .as_ref()
-            .and_then(|parameters| parameters.get("save"))
-            .map(|save| !save.is_empty());
         if let Some(met) = persistence_met(persistence, appends, snapshots) {
             verdicts.push(("persistence", met));
         }
     }
-    Ok(verdicts)
+    verdicts
 }
+
+/// The expectations that these samples of the collector `memory` show as not met; they know more than INFO alone.
+pub fn unmet(samples: &Samples) -> Vec<&'static str> {
+    EXPECTATIONS
+        .into_iter()
+        .filter(|expectation| samples.number_with(EXPECTATION_MET.name, &[expectation]) == Some(0.0))
+        .collect()
+}
+
+/// Every expectation, as label values.
+const EXPECTATIONS: [&str; 2] = ["maxmemory_policy", "persistence"];
 
 /// Whether the persistence is the expected one, as far as what is known decides it.
 fn persistence_met(expected: Persistence, appends: Option<bool>, snapshots: Option<bool>) -> Option<bool> {

@@ -3,26 +3,21 @@
 use super::compound::{CommandStat, command_stats, compounds, count, find};
 use super::errorstats::{self, WRITE_REFUSALS};
 use super::table::MICROSECONDS_PER_SECOND;
-use super::{Expectations, PollContext, Server, expectations};
+use super::{Expectations, Server, expectations, identify};
 use crate::poller::details::InfoFacts;
 use crate::redis::Info;
 
 /// Longest `used_memory_human` that is shown; real ones are below 10 bytes.
 const MAX_HUMAN_BYTES: usize = 32;
 
-/// The facts of one poll, `None` without INFO. `previous_write_refusals` is what [`write_refusals`] said at the previous poll;
-/// when the server counts from the start again, all it counts is new. `expires_at` is left to the caller, who knows the clock.
-pub fn facts(
-    context: &PollContext<'_>,
-    expect: &Expectations,
-    previous_write_refusals: Option<f64>,
-) -> Option<InfoFacts> {
-    let info = context.info?;
-    let server = context.server;
+/// The facts of one INFO. `expires_at` and `new_write_refusals` are left to the caller, who knows the clock and the previous
+/// count ([`write_refusals`]). `unmet_expectations` are those that INFO alone decides; the samples of the collector `memory` know
+/// whether snapshots are configured as well ([`expectations::unmet`]).
+pub fn facts(info: &Info, server: &Server, expect: &Expectations) -> InfoFacts {
     let stats = command_stats(info);
     let seconds_per_call = |name| find(&stats, name).and_then(CommandStat::seconds_per_call);
-    let unmet = expectations::judge(context, expect).unwrap_or_default();
-    Some(InfoFacts {
+    let verdicts = expectations::judge_with(info, None, expect);
+    InfoFacts {
         expires_at: None,
         product: format!("{} {}", server.product, server.version).trim_end().to_owned(),
         version: server.version.clone(),
@@ -39,19 +34,19 @@ pub fn facts(
         persistence_ok: persistence_ok(info),
         set_seconds: seconds_per_call("set"),
         get_seconds: seconds_per_call("get"),
-        new_write_refusals: new_refusals(write_refusals(info, server), previous_write_refusals),
-        unmet_expectations: unmet
+        new_write_refusals: 0.0,
+        unmet_expectations: verdicts
             .into_iter()
             .filter(|(_, met)| !met)
             .map(|(name, _)| name)
             .collect(),
-    })
+    }
 }
 
 /// Writes refused since the server's start or CONFIG RESETSTAT (OOM, MISCONF, READONLY, NOREPLICAS), `None` when it does not
-/// count errors.
-pub fn write_refusals(info: &Info, server: &Server) -> Option<f64> {
-    errorstats::is_readable(info, server).then(|| {
+/// count errors. A falling count is a restart.
+pub fn write_refusals(info: &Info) -> Option<f64> {
+    errorstats::is_readable(info, &identify(info)).then(|| {
         let counts = errorstats::error_counts(info);
         counts
             .iter()
@@ -59,15 +54,6 @@ pub fn write_refusals(info: &Info, server: &Server) -> Option<f64> {
             .map(|(_, count)| count)
             .sum()
     })
-}
-
-/// What came since the previous poll. Nothing is new at the first poll: those may be years old.
-fn new_refusals(now: Option<f64>, previous: Option<f64>) -> f64 {
-    match (now, previous) {
-        (Some(now), Some(previous)) if now >= previous => now - previous,
-        (Some(now), Some(_)) => now,
-        _ => 0.0,
-    }
 }
 
 /// Keys of all databases; 0 when INFO has the section's place but no database, `None` when it says nothing of keys at all.
@@ -115,9 +101,8 @@ mod tests {
             maxmemory_policy: vec!["noeviction".into()],
             persistence: None,
         };
-        let facts = Scene::new(INFO)
-            .with_context(|context| facts(context, &expect, Some(2.0)))
-            .unwrap();
+        let scene = Scene::new(INFO);
+        let facts = facts(&scene.info, &scene.server, &expect);
         assert_eq!(
             (facts.product.as_str(), facts.version.as_str()),
             ("valkey 8.1.1", "8.1.1")
@@ -127,26 +112,25 @@ mod tests {
             (Some("2.5M"), Some(7.0))
         );
         assert_eq!((facts.get_seconds, facts.set_seconds), (Some(0.5), None));
-        assert_eq!((facts.persistence_ok, facts.new_write_refusals), (Some(false), 3.0));
+        assert_eq!(facts.persistence_ok, Some(false));
         assert_eq!(facts.unmet_expectations, ["maxmemory_policy"]);
     }
 
     #[test]
     fn unknown_stays_unknown() {
-        let facts = Scene::new("")
-            .with_context(|context| facts(context, &Expectations::default(), None))
-            .unwrap();
+        let scene = Scene::new("");
+        let facts = facts(&scene.info, &scene.server, &Expectations::default());
         assert_eq!(
             (facts.total_keys, facts.persistence_ok, facts.used_memory_bytes),
             (None, None, None)
         );
-        assert_eq!(facts.new_write_refusals, 0.0);
     }
 
     #[test]
-    fn refusals_are_new_only_after_a_first_look() {
-        assert_eq!(new_refusals(Some(5.0), None), 0.0);
-        assert_eq!(new_refusals(Some(5.0), Some(5.0)), 0.0);
-        assert_eq!(new_refusals(Some(1.0), Some(5.0)), 1.0, "the server started again");
+    fn only_refused_writes_are_refusals() {
+        let refusals = |text: &str| write_refusals(&Scene::new(text).info);
+        assert_eq!(refusals(INFO), Some(5.0));
+        assert_eq!(refusals("redis_version:7.0.15\r\n"), Some(0.0));
+        assert_eq!(refusals("redis_version:6.0.16\r\n"), None);
     }
 }

@@ -109,7 +109,7 @@ impl Collector for Keyspace {
         let candidates = named
             .iter()
             .map(|(name, value)| (name.as_str(), count(value, "keys").unwrap_or_default()));
-        samples.note_dropped_label_values(self.databases.decide(candidates, MAX_DATABASES));
+        samples.note_dropped(self.databases.decide(candidates, MAX_DATABASES));
         for (name, value) in named.into_iter().filter(|(name, _)| self.databases.admits(name)) {
             let mut push = |descriptor, number: Option<f64>| {
                 if let Some(number) = number {

@@ -120,7 +120,7 @@ impl Collector for Latency {
                 find(&stats, &compound.name).map(|stat| stat.calls).unwrap_or_default(),
             )
         });
-        samples.note_dropped_label_values(self.percentile_commands.decide(candidates, MAX_COMMANDS));
+        samples.note_dropped(self.percentile_commands.decide(candidates, MAX_COMMANDS));
         for compound in percentiles {
             if self.percentile_commands.admits(&compound.name)
                 && let Some(stat) = find(&stats, &compound.name)
@@ -200,7 +200,7 @@ impl Latency {
             }
         }
         let candidates = events.iter().map(|(name, (at, _))| (name.as_str(), *at as f64));
-        samples.note_dropped_label_values(self.events.decide(candidates, self.label_values));
+        samples.note_dropped(self.events.decide(candidates, self.label_values));
         for (name, (at, latest)) in events {
             if self.events.admits(&name) {
                 samples.push_with(&SPIKE_LAST, vec![("event_name", name.clone().into())], at as f64);
@@ -238,7 +238,7 @@ impl Latency {
         let candidates = histograms
             .iter()
             .map(|(name, histogram)| (name.as_str(), histogram.count as f64));
-        samples.note_dropped_label_values(self.histogram_commands.decide(candidates, MAX_COMMANDS));
+        samples.note_dropped(self.histogram_commands.decide(candidates, MAX_COMMANDS));
         for (name, distribution) in histograms {
             if self.histogram_commands.admits(&name) {
                 samples.push_value(&HISTOGRAM, vec![("cmd", name.into())], Value::Histogram(distribution));

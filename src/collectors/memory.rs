@@ -405,5 +405,6 @@ mod tests {
             Some(0.0)
         );
         assert_eq!(samples.number_with(EXPECTATION_MET.name, &["persistence"]), Some(1.0));
+        assert_eq!(expectations::unmet(&samples), ["maxmemory_policy"]);
     }
 }

@@ -36,6 +36,8 @@ mod robustness_tests;
 #[cfg(test)]
 mod testing;
 
+pub use identity::identify;
+
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply};
 use std::collections::{BTreeMap, HashMap};

@@ -216,7 +216,7 @@ impl Replication {
     fn push_replicas(&mut self, info: &Info, samples: &mut Samples) {
         let replicas = replicas(info);
         let candidates = replicas.iter().map(|(identity, ..)| (identity.as_str(), 0.0));
-        samples.note_dropped_label_values(self.replicas.decide(candidates, self.label_values));
+        samples.note_dropped(self.replicas.decide(candidates, self.label_values));
         for (identity, [ip, port, state], value) in replicas {
             if !self.replicas.admits(&identity) {
                 continue;
@@ -275,7 +275,7 @@ fn push_primaries(info: &Info, limit: usize, samples: &mut Samples) {
             continue;
         }
         if seen.len() > limit {
-            samples.note_dropped_label_values(1);
+            samples.note_dropped(1);
             break;
         }
         let labels = || -> Vec<Label> {
@@ -371,6 +371,6 @@ mod tests {
         }
         let samples = Scene::new(&text).collect(&SPEC).unwrap();
         assert_eq!(samples.families()[0].samples.len(), 50);
-        assert_eq!(samples.dropped_label_values(), 10);
+        assert_eq!(samples.dropped(), 10);
     }
 }

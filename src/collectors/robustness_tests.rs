@@ -19,7 +19,8 @@ fn collect_all(scene: &Scene) {
             let _ = scene.with_context(|context| collector.collect(context));
         }
     }
-    let _ = scene.with_context(|context| super::facts::facts(context, &scene.options.expect, Some(1.0)));
+    let _ = super::facts::facts(&scene.info, &scene.server, &scene.options.expect);
+    let _ = super::facts::write_refusals(&scene.info);
 }
 
 /// Every command that any collector asks for, answered with this reply.
@@ -166,7 +167,6 @@ fn without_info_every_collector_says_so() {
                 replies: context.replies,
                 unavailable: context.unavailable,
                 unix_seconds: context.unix_seconds,
-                age: context.age,
             };
             build(&scene.options).collect(&context)
         });

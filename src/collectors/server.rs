@@ -280,7 +280,7 @@ impl ServerCollector {
         engines.sort_by(|left, right| left.0.cmp(&right.0));
         engines.dedup_by(|later, first| later.0 == first.0);
         let candidates = engines.iter().map(|(identity, ..)| (identity.as_str(), 0.0));
-        samples.note_dropped_label_values(self.engines.decide(candidates, self.label_values));
+        samples.note_dropped(self.engines.decide(candidates, self.label_values));
         for (identity, [engine, module, abi_version], value) in engines {
             if !self.engines.admits(&identity) {
                 continue;

@@ -6,7 +6,6 @@ use crate::metric::Samples;
 use crate::redis::{Command, Info, Reply};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 /// Everything that a collector may look at.
 pub struct Scene {
@@ -63,7 +62,6 @@ impl Scene {
             replies: &self.replies,
             unavailable: &self.unavailable,
             unix_seconds: self.unix_seconds,
-            age: Duration::ZERO,
         })
     }
 
