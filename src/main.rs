@@ -1,3 +1,99 @@
-//! The daemon's entry point.
+//! The binary: parse flags, load the configuration, start logging, run, exit code; nothing else.
 
-fn main() {}
+use clap::Parser;
+use redis_session_exporter::cli::{Action, Cli, Settings};
+use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, check, healthcheck, once};
+use redis_session_exporter::config::{self, Environment, Loaded, Source};
+use redis_session_exporter::{app, catalogue, telemetry};
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+
+/// Two workers: one may encode a large body while the other polls. More would only add memory.
+const WORKER_THREADS: usize = 2;
+
+/// Name resolution and password files run on these; hundreds of instances must not grow hundreds of threads.
+const MAX_BLOCKING_THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    ExitCode::from(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> u8 {
+    let environment = Environment::of_process();
+    let settings = match cli.settings(&environment) {
+        Ok(settings) => settings,
+        Err(error) => return complain(EXIT_USAGE, &error.to_string()),
+    };
+    if let Err(error) = telemetry::init_logging(settings.log_level, settings.log_format) {
+        return complain(EXIT_FAILURE, &error.to_string());
+    }
+    match settings.action {
+        Action::Catalogue { markdown } => {
+            let text = if markdown { catalogue::markdown() } else { catalogue::table() };
+            return finish(stdout().write_all(text.as_bytes()).map(|()| EXIT_OK));
+        }
+        Action::Healthcheck { .. } => {
+            return block_on(async { finish(healthcheck::run(settings.healthcheck_address(), stdout()).await) });
+        }
+        Action::Serve | Action::Once { .. } | Action::Check => {}
+    }
+    let chosen = match cli.config_source(&environment) {
+        Ok(chosen) => chosen,
+        Err(error) => return complain(EXIT_USAGE, &error.to_string()),
+    };
+    let loaded = match config::load(&chosen.source, &environment) {
+        Ok(loaded) => loaded,
+        Err(errors) => return complain(EXIT_CONFIG, &errors.to_string()),
+    };
+    for warning in chosen.warnings.iter().chain(&loaded.warnings) {
+        tracing::warn!("{warning}");
+    }
+    if settings.config_check {
+        let sentence = format!("the configuration is valid: {} instance(s)\n", loaded.config.instances.len());
+        return finish(stdout().write_all(sentence.as_bytes()).map(|()| EXIT_OK));
+    }
+    block_on(command(&settings, chosen.source, loaded))
+}
+
+async fn command(settings: &Settings, source: Source, loaded: Loaded) -> u8 {
+    match settings.action {
+        Action::Once { unpaced } => finish(once::run(&loaded.config, !unpaced, stdout()).await),
+        Action::Check => finish(check::run(&loaded.config, stdout()).await),
+        _ => match app::serve(settings, source, loaded.config).await {
+            Ok(()) => EXIT_OK,
+            Err(error) => complain(EXIT_FAILURE, &error.to_string()),
+        },
+    }
+}
+
+fn block_on(future: impl Future<Output = u8>) -> u8 {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(future);
+            // A password file on a dead network share must not keep the process from ending.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => complain(EXIT_FAILURE, &format!("cannot start the runtime: {error}")),
+    }
+}
+
+fn finish(outcome: std::io::Result<u8>) -> u8 {
+    match outcome {
+        Ok(code) => code,
+        // The reader has seen enough (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => EXIT_OK,
+        Err(error) => complain(EXIT_FAILURE, &format!("cannot write to standard output: {error}")),
+    }
+}
+
+fn complain(code: u8, sentence: &str) -> u8 {
+    // Where standard error is closed there is nobody left to tell; the exit code says it.
+    let _ = writeln!(stderr(), "redis-session-exporter: {sentence}");
+    code
+}

@@ -2,11 +2,14 @@
 
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::config::ValidatedConfig;
-use crate::exposition::{self, Dialect};
+use crate::catalogue;
+use crate::exposition::Dialect;
+use crate::exposition::encode::{Filter, InstanceLabels, Plan};
 use crate::poller::instance::{Instance, Surroundings};
 use crate::snapshot::SnapshotStore;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// Polls, prints in text 0.0.4, and returns the exit code.
@@ -26,7 +29,9 @@ pub async fn run(config: &ValidatedConfig, paced: bool, mut output: impl Write) 
         all_polled &= polled.unwrap_or(false);
     }
     let (_, instances) = store.all();
-    output.write_all(exposition::render(&instances, Dialect::Text).as_bytes())?;
+    let everything = Filter::All;
+    let plan = Plan::new(&instances, &everything, InstanceLabels::Written, &catalogue::exposition(), Instant::now());
+    output.write_all(&plan.encode(Dialect::Text))?;
     output.flush()?;
     Ok(if all_polled { EXIT_OK } else { EXIT_FAILURE })
 }

@@ -1,0 +1,203 @@
+//! Wiring of `serve`: configuration → fleet → http; signals, reload, bounded shutdown.
+
+use crate::catalogue;
+use crate::cli::Settings;
+use crate::config::{self, Environment, Source, ValidatedConfig};
+use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, WebOptions};
+use crate::poller::Fleet;
+use crate::snapshot::SnapshotStore;
+use crate::telemetry::{BuildInfo, Telemetry};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+/// Reload requests that may wait while one is being carried out; more are answered as busy by the channel's back-pressure.
+const RELOAD_QUEUE: usize = 4;
+
+/// Longest time that open requests may take to end after SIGTERM. The contract's 5 s less room for everything else.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Why the daemon could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A listen address could not be bound, or systemd handed over nothing usable.
+    #[error("cannot listen on {address}: {source}; choose another --web.listen-address or stop what listens there")]
+    Listen {
+        /// What was tried.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// `--web.external-url` is none.
+    #[error("--web.external-url: {0}")]
+    ExternalUrl(http::ExternalUrlError),
+    /// Signal handlers could not be installed.
+    #[error("cannot install signal handlers: {0}")]
+    Signals(std::io::Error),
+}
+
+/// The daemon between start and stop.
+struct Daemon {
+    source: Source,
+    fleet: Fleet,
+    config: Arc<RwLock<Arc<ValidatedConfig>>>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start; once it runs it only ends by a signal.
+pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let options = web_options(settings, &config)?;
+    let listeners = listeners(settings)?;
+    let store = Arc::new(SnapshotStore::new());
+    let telemetry = Arc::new(Telemetry::new(BuildInfo::THIS, Some(tokio::runtime::Handle::current())));
+    let config = Arc::new(config);
+    let shared = Arc::new(RwLock::new(config.clone()));
+    let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
+    let (shutdown, shutdown_receiver) = watch::channel(false);
+    let app = Arc::new(App::new(AppParts {
+        store: store.clone(),
+        telemetry: telemetry.clone(),
+        config: shared.clone(),
+        reload,
+        options,
+        collectors: crate::collectors::ALL.iter().map(|spec| spec.name).collect(),
+        catalogue: Arc::new(catalogue::exposition()),
+        hooks: Hooks { redacted_yaml: config::to_redacted_yaml, normalise_address: config::address::normalise },
+    }));
+    let mut daemon = Daemon { source, fleet: Fleet::new(store), config: shared, telemetry };
+    daemon.fleet.apply(&config);
+    daemon.telemetry.config_read(true, unix_seconds());
+    for listener in &listeners {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, instances = config.instances.len(), "listening");
+        }
+    }
+    let mut server = tokio::spawn(http::serve(listeners, app.clone(), Timeouts::default(), shutdown_receiver));
+    notify_systemd(&[sd_notify::NotifyState::Ready]);
+    let mut watchdog = tokio::time::interval(watchdog_period());
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => { let _ = daemon.reload(); }
+            Some(request) = reloads.recv() => {
+                // Nobody waits for the answer when the client has gone.
+                let _ = request.send(daemon.reload());
+            }
+            _ = watchdog.tick() => {
+                if app.is_healthy() {
+                    notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+    tracing::info!("stopping");
+    notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    // Pollers first: nothing new is learnt for requests that only end.
+    drop(daemon);
+    shutdown.send_replace(true);
+    if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
+        server.abort();
+        tracing::warn!("open requests did not end in time and were cut");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Daemon {
+    /// Reads the configuration again. A broken one changes nothing but the metric and the log.
+    fn reload(&mut self) -> Result<(), String> {
+        match config::load(&self.source, &Environment::of_process()) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                let config = Arc::new(loaded.config);
+                let changes = self.fleet.apply(&config);
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                self.telemetry.config_read(true, unix_seconds());
+                tracing::info!(
+                    added = changes.added,
+                    changed = changes.changed,
+                    removed = changes.removed,
+                    "configuration reloaded"
+                );
+                Ok(())
+            }
+            Err(errors) => {
+                self.telemetry.config_read(false, unix_seconds());
+                for problem in errors.lines() {
+                    tracing::error!("the new configuration is invalid, the old one stays: {problem}");
+                }
+                Err(errors.to_string())
+            }
+        }
+    }
+}
+
+/// What the HTTP server must know of flags and file.
+fn web_options(settings: &Settings, config: &ValidatedConfig) -> Result<WebOptions, ServeError> {
+    let external_url = settings.external_url.as_deref().map(str::parse).transpose().map_err(ServeError::ExternalUrl)?;
+    Ok(WebOptions {
+        telemetry_path: settings.telemetry_path.clone(),
+        external_url,
+        enable_lifecycle: settings.enable_lifecycle,
+        max_connections: config.limits.http_connections,
+    })
+}
+
+/// Seconds since 1970, now.
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// The sockets to serve on: those that systemd handed over, or freshly bound ones.
+fn listeners(settings: &Settings) -> Result<Vec<TcpListener>, ServeError> {
+    let mut bound = Vec::new();
+    if settings.systemd_socket {
+        let address = "the sockets of systemd";
+        let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+        let mut handed = listenfd::ListenFd::from_env();
+        for index in 0..handed.len() {
+            if let Some(listener) = handed.take_tcp_listener(index).map_err(failed)? {
+                bound.push(adopt(listener).map_err(failed)?);
+            }
+        }
+        if bound.is_empty() {
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::NotFound, "it handed over no TCP socket")));
+        }
+        return Ok(bound);
+    }
+    for address in &settings.listen_addresses {
+        let failed = |source| ServeError::Listen { address: address.written.clone(), source };
+        let listener = std::net::TcpListener::bind(address.candidates.as_slice()).map_err(failed)?;
+        bound.push(adopt(listener).map_err(failed)?);
+    }
+    Ok(bound)
+}
+
+fn adopt(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// How often the watchdog is fed: a third of what systemd asks for, so that one late turn does not kill the service.
+fn watchdog_period() -> Duration {
+    const WITHOUT_WATCHDOG: Duration = Duration::from_secs(3600);
+    sd_notify::watchdog_enabled().map_or(WITHOUT_WATCHDOG, |limit| limit / 3).max(Duration::from_millis(100))
+}
+
+/// Tells systemd, if it started us; there is nobody to tell otherwise.
+fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be notified");
+    }
+}
