@@ -1,5 +1,7 @@
 //! The names that configuration may use: keys by place, names that come with later versions, collectors, reserved labels.
 
+use crate::collectors::ALL;
+
 /// A place of the file that has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -120,28 +122,8 @@ pub(super) fn later_scheme(scheme: &str) -> Option<&'static str> {
 
 /// Every collector of this version with whether it runs when nothing is said about it.
 pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
-    COLLECTORS.iter().map(|name| (*name, true)).collect()
+    ALL.iter().map(|spec| (spec.name, spec.default_on)).collect()
 }
-
-const COLLECTORS: [&str; 17] = [
-    "ping",
-    "connect",
-    "server",
-    "memory",
-    "clients",
-    "stats",
-    "persistence",
-    "replication",
-    "cpu",
-    "commandstats",
-    "latency",
-    "slowlog",
-    "errorstats",
-    "keyspace",
-    "cluster",
-    "config",
-    "sessions",
-];
 
 /// Collectors of the product's contract that come with later versions.
 pub(super) const LATER_COLLECTORS: [&str; 15] = [
@@ -341,6 +323,22 @@ mod tests {
         assert_eq!(nearest("colour", keys), None);
         assert_eq!(nearest(&"x".repeat(100_000), keys), None);
         assert_eq!(nearest("x", &["y"]), None);
+    }
+
+    #[test]
+    fn every_label_of_a_metric_is_reserved() {
+        for descriptor in ALL.iter().flat_map(|spec| (spec.descriptors)()) {
+            for label in descriptor.labels {
+                assert!(reserved_labels().contains(label), "{label} of {}", descriptor.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_collector_is_announced_for_later_that_is_here() {
+        for (name, _) in known_collectors() {
+            assert!(!LATER_COLLECTORS.contains(&name), "{name}");
+        }
     }
 
     #[test]
