@@ -1,6 +1,7 @@
 //! A Prometheus exporter for Redis and Valkey servers that hold login sessions.
 
 pub mod catalogue;
+pub mod cli;
 pub mod collectors;
 pub mod config;
 pub mod discovery;

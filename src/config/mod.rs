@@ -1,9 +1,28 @@
 //! Configuration: read the file strictly, check it whole, and hand out the only type that the rest of the program accepts.
 //!
-//! `schema` decodes a YAML tree that carries positions, `types` holds durations, addresses and secrets, `validate` makes a
-//! [`ValidatedConfig`] or a list of every problem found.
+//! `tree` turns YAML text into a tree that carries positions, `decode` reads single values out of it, `schema` knows the keys,
+//! `resolve` merges the levels and makes a [`ValidatedConfig`] or a list of every problem found. `source` says where a
+//! configuration comes from, `render` writes the running one without its secrets.
 
+pub mod address;
+mod decode;
+pub mod duration;
+pub mod environment;
+mod names;
+mod password_file;
+pub mod problem;
+mod render;
+pub mod resolve;
+mod schema;
+pub mod source;
+mod stores;
+mod tree;
 pub mod types;
+
+pub use environment::Environment;
+pub use problem::{ConfigErrors, Place, Problem};
+pub use render::to_redacted_yaml;
+pub use source::{FlagSource, Given, Loaded, Source, load, load_str};
 
 use crate::collectors::Expectations;
 use std::collections::BTreeMap;
@@ -102,3 +121,6 @@ pub struct StoreConfig {
     /// `sessions_expected_ttl_seconds`, if the operator named one.
     pub expected_ttl: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,16 +70,38 @@ pub enum Endpoint {
     },
 }
 
+/// What cannot stand for itself in the path of `unix://`: `?` begins the database, `%` an escape, and a space ends an address
+/// in many other programs.
+const PATH_ENCODED: percent_encoding::AsciiSet = percent_encoding::CONTROLS.add(b'?').add(b'%').add(b' ');
+
+impl Address {
+    /// The name of an instance that was given none: `host:port`, `[::1]:6379`, or the path of a socket.
+    pub fn default_name(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Endpoint::Tcp { host, port } => format!("{host}:{port}"),
+            Endpoint::Unix { path } => path.display().to_string(),
+        }
+    }
+}
+
 impl std::fmt::Display for Address {
-    /// The normalised form without user information: `redis://host:6379/0`, `unix:///run/redis.sock`.
+    /// The normalised form without user information: `redis://host:6379/0`, `unix:///run/redis.sock`. It reads back as
+    /// the same address.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.endpoint {
             Endpoint::Tcp { host, port } if host.contains(':') => {
                 write!(formatter, "redis://[{host}]:{port}/{}", self.database)
             }
             Endpoint::Tcp { host, port } => write!(formatter, "redis://{host}:{port}/{}", self.database),
-            Endpoint::Unix { path } if self.database == 0 => write!(formatter, "unix://{}", path.display()),
-            Endpoint::Unix { path } => write!(formatter, "unix://{}?db={}", path.display(), self.database),
+            Endpoint::Unix { path } => {
+                let path = path.display().to_string();
+                let path = percent_encoding::utf8_percent_encode(&path, &PATH_ENCODED);
+                match self.database {
+                    0 => write!(formatter, "unix://{path}"),
+                    database => write!(formatter, "unix://{path}?db={database}"),
+                }
+            }
         }
     }
 }

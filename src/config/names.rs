@@ -1,0 +1,357 @@
+//! The names that configuration may use: keys by place, names that come with later versions, collectors, reserved labels.
+
+use crate::collectors::ALL;
+
+/// A place of the file that has keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Top,
+    Poll,
+    Scan,
+    Limits,
+    Defaults,
+    Instance,
+    Expect,
+    Store,
+}
+
+impl Scope {
+    /// Every scope, for the test that the documentation names every key.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 8] = [
+        Self::Top,
+        Self::Poll,
+        Self::Scan,
+        Self::Limits,
+        Self::Defaults,
+        Self::Instance,
+        Self::Expect,
+        Self::Store,
+    ];
+
+    /// The keys that this version reads there.
+    pub(super) const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => &["environment", "poll", "scan", "limits", "defaults", "instances"],
+            Self::Poll => &[
+                "ping_interval",
+                "info_interval",
+                "scan_interval",
+                "connect_interval",
+                "timeout",
+                "stale_after",
+            ],
+            Self::Scan => &["redis_share"],
+            Self::Limits => &["label_values", "http_connections", "scan_remembered_keys"],
+            Self::Defaults => &[
+                "username",
+                "password",
+                "password_file",
+                "environment",
+                "labels",
+                "poll",
+                "scan",
+                "expect",
+                "collectors",
+            ],
+            Self::Instance => &[
+                "name",
+                "address",
+                "username",
+                "password",
+                "password_file",
+                "environment",
+                "labels",
+                "poll",
+                "scan",
+                "expect",
+                "collectors",
+                "sessions",
+            ],
+            Self::Expect => &["maxmemory_policy", "persistence"],
+            Self::Store => &["store", "match", "exclude", "databases", "capacity", "expected_ttl"],
+        }
+    }
+
+    /// Keys of the product's contract that come with later versions: they deserve a better answer than "unknown".
+    pub(super) const fn later_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => &["allowed_networks"],
+            Self::Scan => &["sample_keys"],
+            Self::Defaults => &[
+                "tls",
+                "scan_from",
+                "operations",
+                "session_probe",
+                "application_metrics",
+                "allowed_networks",
+                "sessions",
+            ],
+            Self::Instance => &[
+                "tls",
+                "scan_from",
+                "operations",
+                "session_probe",
+                "application_metrics",
+                "allowed_networks",
+            ],
+            Self::Store => &["preset", "id", "type", "count", "events", "sources", "encryption"],
+            Self::Poll | Self::Limits | Self::Expect => &[],
+        }
+    }
+}
+
+/// Address schemes of the product's contract that come with later versions.
+const LATER_SCHEMES: [&str; 10] = [
+    "rediss",
+    "valkeys",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "valkey-sentinel",
+    "valkeys-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+    "valkey-cluster",
+    "valkeys-cluster",
+];
+
+/// The scheme as a constant, if it is one that comes with a later version.
+pub(super) fn later_scheme(scheme: &str) -> Option<&'static str> {
+    LATER_SCHEMES.into_iter().find(|later| *later == scheme)
+}
+
+/// Every collector of this version with whether it runs when nothing is said about it.
+pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
+    ALL.iter().map(|spec| (spec.name, spec.default_on)).collect()
+}
+
+/// Collectors of the product's contract that come with later versions.
+pub(super) const LATER_COLLECTORS: [&str; 15] = [
+    "tls",
+    "events",
+    "session_probe",
+    "application",
+    "client_list",
+    "config_all",
+    "system",
+    "check_keys",
+    "check_single_keys",
+    "count_keys",
+    "key_groups",
+    "streams",
+    "lua",
+    "modules",
+    "search",
+];
+
+/// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
+/// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two
+/// labels of one name in a series, which no Prometheus accepts.
+pub(super) const fn reserved_labels() -> &'static [&'static str] {
+    &[
+        "abi_version",
+        "api",
+        "build_date",
+        "certificate",
+        "check",
+        "cipher",
+        "class",
+        "cmd",
+        "code",
+        "collector",
+        "commit_sha",
+        "consumer",
+        "db",
+        "engine",
+        "environment",
+        "err",
+        "error_type",
+        "event",
+        "event_name",
+        "expectation",
+        "feature",
+        "filename",
+        "filters",
+        "flags",
+        "golang_version",
+        "group",
+        "host",
+        "id",
+        "index_name",
+        "instance",
+        "ip",
+        "job",
+        "key",
+        "key_group",
+        "kind",
+        "le",
+        "limit",
+        "master_address",
+        "master_host",
+        "master_name",
+        "master_port",
+        "master_replid",
+        "master_status",
+        "maxmemory_policy",
+        "message",
+        "method",
+        "module",
+        "name",
+        "operation",
+        "os",
+        "phase",
+        "port",
+        "process_id",
+        "quantile",
+        "read_only",
+        "reason",
+        "redis_build_id",
+        "redis_mode",
+        "redis_version",
+        "resp",
+        "role",
+        "route",
+        "run_id",
+        "runid",
+        "serial",
+        "slave_ip",
+        "slave_port",
+        "slave_state",
+        "slot",
+        "source",
+        "state",
+        "status",
+        "store",
+        "stream",
+        "tcp_port",
+        "thread",
+        "threshold_seconds",
+        "tls_enabled",
+        "usedby",
+        "user",
+        "using",
+        "val",
+        "valkey_release_stage",
+        "valkey_version",
+        "value",
+        "ver",
+        "version",
+    ]
+}
+
+/// Eviction policies: Redis 4.0 and later, Valkey, and the LRM pair of Redis 8.6.
+pub(super) const EVICTION_POLICIES: [&str; 10] = [
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-lrm",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-lrm",
+    "volatile-random",
+    "volatile-ttl",
+];
+
+/// Longest name that is compared with known ones; all of them are far shorter.
+const MAX_COMPARED_CHARACTERS: usize = 64;
+
+/// The known name that somebody most likely meant, if one is near: at most two letters wrong, missing, too many or swapped,
+/// and at most a third of the name.
+pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    let written: Vec<char> = written.chars().take(MAX_COMPARED_CHARACTERS + 1).collect();
+    if written.len() > MAX_COMPARED_CHARACTERS {
+        return None;
+    }
+    known
+        .iter()
+        .map(|name| (edit_distance(&written, &name.chars().collect::<Vec<_>>()), *name))
+        .filter(|(distance, name)| *distance <= 2 && distance * 3 <= name.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Number of insertions, deletions, replacements and swaps of neighbours between two words.
+fn edit_distance(left: &[char], right: &[char]) -> usize {
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    let mut previous_left = None;
+    for (row, left_character) in left.iter().enumerate() {
+        let mut current = Vec::with_capacity(right.len() + 1);
+        current.push(row + 1);
+        let mut previous_right = None;
+        for (column, right_character) in right.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let replace = at(&last, column) + usize::from(left_character != right_character);
+            let mut best = replace.min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
+            let swapped = previous_left == Some(right_character) && previous_right == Some(left_character);
+            if let (true, Some(earlier)) = (swapped, column.checked_sub(1)) {
+                best = best.min(at(&before_last, earlier).saturating_add(1));
+            }
+            current.push(best);
+            previous_right = Some(right_character);
+        }
+        before_last = std::mem::replace(&mut last, current);
+        previous_left = Some(left_character);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distance(left: &str, right: &str) -> usize {
+        edit_distance(&left.chars().collect::<Vec<_>>(), &right.chars().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn distances_count_slips_of_the_pen() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("inof", "info"), 1);
+        assert_eq!(distance("timeuot", "timeout"), 1);
+        assert_eq!(distance("time_out", "timeout"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let keys = Scope::Poll.keys();
+        assert_eq!(nearest("inof_interval", keys), Some("info_interval"));
+        assert_eq!(nearest("timeuot", keys), Some("timeout"));
+        assert_eq!(nearest("colour", keys), None);
+        assert_eq!(nearest(&"x".repeat(100_000), keys), None);
+        assert_eq!(nearest("x", &["y"]), None);
+    }
+
+    #[test]
+    fn every_label_of_a_metric_is_reserved() {
+        for descriptor in ALL.iter().flat_map(|spec| (spec.descriptors)()) {
+            for label in descriptor.labels {
+                assert!(reserved_labels().contains(label), "{label} of {}", descriptor.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_collector_is_announced_for_later_that_is_here() {
+        for (name, _) in known_collectors() {
+            assert!(!LATER_COLLECTORS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_listed_once() {
+        let mut labels = reserved_labels().to_vec();
+        labels.dedup();
+        assert_eq!(labels, reserved_labels());
+        assert!(labels.is_sorted());
+        for scope in Scope::ALL {
+            assert!(
+                scope.keys().iter().all(|key| !scope.later_keys().contains(key)),
+                "{scope:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Merges the levels of a draft (instance over `defaults` over top over built-in), checks what only shows when values stand
+//! side by side, and makes the [`ValidatedConfig`].
+
+use super::address::{ParsedAddress, parse_address};
+use super::decode::{Decoder, Located};
+use super::duration::format_duration;
+use super::names::known_collectors;
+use super::problem::Place;
+use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
+use super::stores::StoreDraft;
+use super::types::PasswordSource;
+use super::{InstanceConfig, Limits, PollConfig, ScanConfig, StoreConfig, ValidatedConfig};
+use crate::collectors::Expectations;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `environment` when nobody names one.
+pub const DEFAULT_ENVIRONMENT: &str = "default";
+/// Address when nobody names one: where `redis-server` listens without a configuration.
+pub const DEFAULT_ADDRESS: &str = "redis://127.0.0.1:6379";
+/// `poll.ping_interval`: half of the 10 s that people scrape at most often, so that no scrape sees an old verdict.
+pub const DEFAULT_PING_INTERVAL: Duration = Duration::from_secs(5);
+/// `poll.info_interval`: the usual scrape interval.
+pub const DEFAULT_INFO_INTERVAL: Duration = Duration::from_secs(15);
+/// `poll.scan_interval`: session counts move slowly compared with a pass over all keys.
+pub const DEFAULT_SCAN_INTERVAL: Duration = Duration::from_secs(60);
+/// `poll.connect_interval`: often enough to see a refusing listener within a minute, rare enough to cost nothing.
+pub const DEFAULT_CONNECT_INTERVAL: Duration = Duration::from_secs(30);
+/// `poll.timeout`: shorter than the ping interval, so that a hung server costs one ping and not two.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
+/// `poll.stale_after` in intervals: two polls may fail before values leave `/metrics`.
+pub const STALE_AFTER_INTERVALS: u32 = 3;
+/// `scan.redis_share`: at two percent of the server's time no other client notices a scan.
+pub const DEFAULT_REDIS_SHARE: f64 = 0.02;
+/// `limits.label_values`: no server has more than about 50 commands in use; a dashboard shows fewer.
+pub const DEFAULT_LABEL_VALUES: usize = 50;
+/// `limits.http_connections`: a few Prometheus servers, health checks and people together hold a dozen; each connection may
+/// hold a few tens of KiB.
+pub const DEFAULT_HTTP_CONNECTIONS: usize = 256;
+/// `limits.scan_remembered_keys`: at about 16 bytes each 16 MB per store while a pass runs.
+pub const DEFAULT_SCAN_REMEMBERED_KEYS: usize = 1_000_000;
+
+/// Makes the configuration, or notes why it cannot.
+pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<ValidatedConfig> {
+    let ConfigDraft {
+        top,
+        limits,
+        defaults,
+        instances,
+    } = draft;
+    let limits = resolve_limits(&limits);
+    let instances = match instances {
+        Some(instances) => instances,
+        None => vec![default_instance()?],
+    };
+    let mut resolved = Vec::with_capacity(instances.len());
+    let mut first_places: BTreeMap<String, Option<Place>> = BTreeMap::new();
+    for draft in &instances {
+        let Some(instance) = resolve_instance(decoder, draft, [&draft.layer, &defaults, &top], &limits) else {
+            continue;
+        };
+        let (place, path) = match &draft.name {
+            Some(name) => (name.place, name.path.as_str()),
+            None => (draft.place, draft.path.as_str()),
+        };
+        if let Some(first) = first_places.get(&instance.name) {
+            let first = first.map_or_else(String::new, |first| {
+                format!(" as the one at line {}, column {}", first.line, first.column)
+            });
+            let message =
+                format!("has the same name{first} (without `name` it is host:port); give each instance its own `name`");
+            decoder.problems.add(place, path, message);
+            continue;
+        }
+        first_places.insert(instance.name.clone(), place);
+        resolved.push(Arc::new(instance));
+    }
+    Some(ValidatedConfig {
+        instances: resolved,
+        limits,
+    })
+}
+
+fn default_instance() -> Option<InstanceDraft> {
+    let parsed = parse_address(DEFAULT_ADDRESS).ok()?;
+    Some(InstanceDraft {
+        place: None,
+        path: String::new(),
+        name: None,
+        address: Some(Located {
+            value: parsed,
+            place: None,
+            path: String::new(),
+        }),
+        layer: Layer::default(),
+        sessions: Vec::new(),
+    })
+}
+
+fn resolve_limits(draft: &LimitsDraft) -> Limits {
+    Limits {
+        http_connections: draft.http_connections.unwrap_or(DEFAULT_HTTP_CONNECTIONS),
+        label_values: draft.label_values.unwrap_or(DEFAULT_LABEL_VALUES),
+        scan_remembered_keys: draft.scan_remembered_keys.unwrap_or(DEFAULT_SCAN_REMEMBERED_KEYS),
+    }
+}
+
+/// `layers` from the nearest to the farthest: instance, `defaults`, top.
+fn resolve_instance(
+    decoder: &mut Decoder<'_>,
+    draft: &InstanceDraft,
+    layers: [&Layer; 3],
+    limits: &Limits,
+) -> Option<InstanceConfig> {
+    let poll = resolve_poll(decoder, layers.map(|layer| &layer.poll));
+    // The address was missing or wrong, which is a problem already.
+    let located_address = draft.address.as_ref()?;
+    let (username, password) = resolve_credentials(decoder, layers, located_address);
+    let address = located_address.value.address.clone();
+    let [own, defaults, top] = layers;
+    let mut labels = defaults.labels.clone();
+    labels.extend(own.labels.clone());
+    let collectors = known_collectors()
+        .into_iter()
+        .map(|(name, default_on)| {
+            let written = layers.iter().find_map(|layer| layer.collectors.get(name).copied());
+            (name, written.unwrap_or(default_on))
+        })
+        .collect();
+    let environment = [own, defaults, top]
+        .into_iter()
+        .find_map(|layer| layer.environment.clone());
+    Some(InstanceConfig {
+        name: match &draft.name {
+            Some(name) => name.value.clone(),
+            None => address.default_name(),
+        },
+        environment: environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+        labels,
+        username,
+        password,
+        poll,
+        scan: ScanConfig {
+            redis_share: layers
+                .iter()
+                .find_map(|layer| layer.redis_share)
+                .unwrap_or(DEFAULT_REDIS_SHARE),
+        },
+        collectors,
+        expect: Expectations {
+            maxmemory_policy: layers
+                .iter()
+                .find_map(|layer| layer.maxmemory_policy.clone())
+                .unwrap_or_default(),
+            persistence: layers.iter().find_map(|layer| layer.persistence),
+        },
+        sessions: draft
+            .sessions
+            .iter()
+            .map(|store| resolve_store(store, address.database))
+            .collect(),
+        label_values: limits.label_values,
+        address,
+    })
+}
+
+fn resolve_store(draft: &StoreDraft, database: u32) -> StoreConfig {
+    let mut store = draft.clone();
+    if store.databases.is_empty() {
+        store.databases.push(database);
+    }
+    store
+}
+
+/// The user and the password: each from the nearest place that names one, where the address counts as the instance itself.
+fn resolve_credentials(
+    decoder: &mut Decoder<'_>,
+    [own, defaults, _]: [&Layer; 3],
+    address: &Located<ParsedAddress>,
+) -> (Option<String>, PasswordSource) {
+    let parsed = &address.value;
+    if own.username.is_some() && parsed.username.is_some() {
+        let message = "names a user, and so does `username`; keep one of the two";
+        decoder.problems.add(address.place, &address.path, message);
+    }
+    if own.password.is_some() && parsed.password.is_some() {
+        let message = "holds a password beside `password` or `password_file`; keep one of the two";
+        decoder.problems.add(address.place, &address.path, message);
+    }
+    let (username, place, path) = match (&own.username, &parsed.username, &defaults.username) {
+        (Some(located), _, _) => (Some(located.value.clone()), located.place, &located.path),
+        (None, Some(username), _) => (Some(username.clone()), address.place, &address.path),
+        (None, None, Some(located)) => (Some(located.value.clone()), located.place, &located.path),
+        (None, None, None) => (None, None, &address.path),
+    };
+    let username = username.filter(|username| !username.is_empty());
+    let password = match (&own.password, &parsed.password, &defaults.password) {
+        (Some(located), _, _) => Some(located.value.clone()),
+        (None, Some(password), _) => Some(PasswordSource::Inline(password.clone())),
+        (None, None, Some(located)) => Some(located.value.clone()),
+        (None, None, None) => None,
+    };
+    let password = match (password, &username) {
+        // An empty password is what `nopass` users send; the default user sends nothing then.
+        (Some(PasswordSource::Inline(password)), None) if password.expose().is_empty() => PasswordSource::None,
+        (Some(password), _) => password,
+        (None, None) => PasswordSource::None,
+        (None, Some(_)) => {
+            // Mostly `redis://PASSWORD@host`, which would put the password where user names are shown.
+            decoder.problems.add(
+                place,
+                path,
+                "names a user without a password; add `password_file` or `password` (`\"\"` for a nopass user); a password alone is written `redis://:password@host`",
+            );
+            PasswordSource::None
+        }
+    };
+    (username, password)
+}
+
+fn resolve_poll(decoder: &mut Decoder<'_>, layers: [&PollLayer; 3]) -> PollConfig {
+    let pick = |read: fn(&PollLayer) -> Option<Duration>, default: Duration| {
+        layers.iter().find_map(|layer| read(layer)).unwrap_or(default)
+    };
+    let ping_interval = pick(|layer| layer.ping_interval, DEFAULT_PING_INTERVAL);
+    let info_interval = pick(|layer| layer.info_interval, DEFAULT_INFO_INTERVAL);
+    let stale_after = layers.iter().find_map(|layer| layer.stale_after.as_ref());
+    let longer = ping_interval.max(info_interval);
+    if let Some(written) = stale_after
+        && written.value < longer
+    {
+        decoder.problems.add(
+            written.place,
+            &written.path,
+            format!(
+                "is shorter than `ping_interval` or `info_interval`, so that values would leave /metrics between two polls; write at least {}",
+                format_duration(longer)
+            ),
+        );
+    }
+    let stale_or = |interval: Duration| match stale_after {
+        Some(written) => written.value,
+        None => interval.saturating_mul(STALE_AFTER_INTERVALS),
+    };
+    PollConfig {
+        ping_interval,
+        info_interval,
+        scan_interval: pick(|layer| layer.scan_interval, DEFAULT_SCAN_INTERVAL),
+        connect_interval: pick(|layer| layer.connect_interval, DEFAULT_CONNECT_INTERVAL),
+        timeout: pick(|layer| layer.timeout, DEFAULT_TIMEOUT),
+        ping_stale_after: stale_or(ping_interval),
+        info_stale_after: stale_or(info_interval),
+    }
+}
