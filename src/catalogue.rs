@@ -5,6 +5,7 @@
 use crate::collectors::{ALL, Schedule};
 use crate::metric::Descriptor;
 use crate::poller::self_metrics;
+use crate::telemetry;
 use std::fmt::Write;
 
 /// Metrics that no collector publishes: those of the poller about its polls and of the process about itself. The caller names
@@ -25,6 +26,31 @@ pub fn poller_group() -> Group<'static> {
         help: "The exporter about its own work on each instance, and the bounded ones of redis_exporter's figures about itself.",
         descriptors: self_metrics::ALL.to_vec(),
     }
+}
+
+/// What the process says about itself.
+pub fn process_group() -> Group<'static> {
+    Group {
+        name: "process",
+        help: "The exporter's own process: build, configuration, HTTP, resources. Not on `/probe`.",
+        descriptors: telemetry::DESCRIPTORS.iter().collect(),
+    }
+}
+
+/// The catalogue as a table of tab separated columns with a header line, for the terminal.
+pub fn table() -> String {
+    render_table(&[poller_group(), process_group()])
+}
+
+/// The catalogue as `docs/metrics.md`.
+pub fn markdown() -> String {
+    render_markdown(&[poller_group(), process_group()])
+}
+
+/// The catalogue as the encoders need it: the order of all families about instances, and the names of the process' own.
+pub fn exposition() -> crate::exposition::catalogue::Catalogue {
+    let of_collectors = ALL.iter().flat_map(|spec| (spec.descriptors)());
+    crate::exposition::catalogue::Catalogue::new(of_collectors.chain(poller_group().descriptors), telemetry::DESCRIPTORS)
 }
 
 /// Everything that can be emitted, collectors first in the order of [`ALL`].
@@ -146,14 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn no_two_metrics_clash_in_either_dialect() {
+        assert_eq!(exposition().conflicts(), Vec::<String>::new().as_slice());
+    }
+
+    #[test]
     fn the_document_is_current() {
-        assert_current("docs/metrics.md", &render_markdown(&[poller_group()]));
+        assert_current("docs/metrics.md", &markdown());
     }
 
     #[test]
     fn every_name_is_announced_once_and_well_formed() {
         let mut seen = BTreeSet::new();
-        for (group, _) in groups(&[poller_group()]) {
+        for (group, _) in groups(&[poller_group(), process_group()]) {
             assert!(!group.descriptors.is_empty(), "{} has no metrics", group.name);
             for descriptor in group.descriptors {
                 let name = descriptor.name;
@@ -195,7 +226,7 @@ mod tests {
     #[test]
     fn the_compatibility_list_is_kept() {
         let list = std::fs::read_to_string(project("tests/fixtures/compat/redis_exporter_metrics.tsv")).unwrap();
-        let ours: BTreeMap<&str, &Descriptor> = groups(&[poller_group()])
+        let ours: BTreeMap<&str, &Descriptor> = groups(&[poller_group(), process_group()])
             .into_iter()
             .flat_map(|(group, _)| group.descriptors)
             .map(|descriptor| (descriptor.name, descriptor))
