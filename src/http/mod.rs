@@ -1,1 +1,246 @@
 //! The HTTP server: the only importer of hyper. It reads snapshots and never talks to Redis.
+//!
+//! [`server`] accepts connections and guards them (`guard`), `routes` finds who answers, and the other files answer.
+
+mod answer;
+mod guard;
+mod health;
+mod landing;
+mod metrics;
+mod query;
+mod routes;
+mod sd;
+pub mod server;
+
+#[cfg(test)]
+mod tests;
+
+pub use server::{Timeouts, serve};
+
+use crate::config::types::Address;
+use crate::config::{InstanceConfig, ValidatedConfig};
+use crate::exposition::body::Bodies;
+use crate::exposition::catalogue::Catalogue;
+use crate::snapshot::{InstanceSnapshot, SnapshotStore};
+use crate::telemetry::Telemetry;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// The configuration in use, replaced as a whole by a reload.
+pub type SharedConfig = Arc<RwLock<Arc<ValidatedConfig>>>;
+
+/// A request to read the configuration again. The answer is sent when the new one is in use, or the sentence that says why
+/// the old one stays; it is shown to the client and must not contain a secret.
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+/// What the flags `--web.*` say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebOptions {
+    /// Path of the metrics (`--web.telemetry-path`), with its leading slash.
+    pub telemetry_path: String,
+    /// How clients reach this server (`--web.external-url`), for `/sd`.
+    pub external_url: Option<ExternalUrl>,
+    /// Whether `/-/reload` works (`--web.enable-lifecycle`).
+    pub enable_lifecycle: bool,
+    /// Connections that are served at one time (`limits.http_connections`).
+    pub max_connections: usize,
+}
+
+impl Default for WebOptions {
+    fn default() -> Self {
+        Self {
+            telemetry_path: "/metrics".to_owned(),
+            external_url: None,
+            enable_lifecycle: false,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+        }
+    }
+}
+
+/// Connections that are served at one time when the configuration does not say otherwise: several Prometheus servers, probes
+/// and people need tens; 512 idle ones cost about 10 MiB at worst.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
+
+/// The parts of `--web.external-url` that matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalUrl {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host with an optional port, as it stands in the URL.
+    pub authority: String,
+    /// Path prefix without the slash at its end; empty when there is none.
+    pub path: String,
+}
+
+/// Why an external URL is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the external URL must look like https://host:port/prefix, without user, query or fragment")]
+pub struct ExternalUrlError;
+
+impl std::str::FromStr for ExternalUrl {
+    type Err = ExternalUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (scheme, rest) = text.split_once("://").ok_or(ExternalUrlError)?;
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        let known = scheme == "http" || scheme == "https";
+        let plain = path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+        if !known || !plain || !sd::is_host(authority) {
+            return Err(ExternalUrlError);
+        }
+        Ok(Self {
+            scheme,
+            authority: authority.to_owned(),
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// What other rooms do for this one.
+#[derive(Debug, Clone, Copy)]
+pub struct Hooks {
+    /// The running configuration as YAML, every secret shown as `<secret>`.
+    pub redacted_yaml: fn(&ValidatedConfig) -> String,
+    /// Reads an address in any form that the configuration accepts; user information is dropped. `None` when it is none.
+    pub normalise_address: fn(&str) -> Option<Address>,
+}
+
+/// Everything that the answers are made of.
+#[derive(Debug)]
+pub struct App {
+    /// The latest snapshots.
+    pub store: Arc<SnapshotStore>,
+    /// The exporter's own metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The configuration in use.
+    pub config: SharedConfig,
+    /// Where requests to reload go.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// What the flags say.
+    pub options: WebOptions,
+    /// Names of all collectors, for `collect[]` and `exclude[]`.
+    pub collectors: Vec<&'static str>,
+    /// What other rooms do for this one.
+    pub hooks: Hooks,
+    bodies: Bodies,
+    was_ready: AtomicBool,
+}
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The latest snapshots.
+    pub store: Arc<SnapshotStore>,
+    /// The exporter's own metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The configuration in use.
+    pub config: SharedConfig,
+    /// Where requests to reload go.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// What the flags say.
+    pub options: WebOptions,
+    /// Names of all collectors, for `collect[]` and `exclude[]`.
+    pub collectors: Vec<&'static str>,
+    /// Order and names of all metrics.
+    pub catalogue: Arc<Catalogue>,
+    /// What other rooms do for this one.
+    pub hooks: Hooks,
+}
+
+impl App {
+    /// An application that has answered nothing yet.
+    pub fn new(parts: AppParts) -> Self {
+        let bodies = Bodies::new(parts.catalogue, parts.telemetry.duplicates());
+        Self {
+            store: parts.store,
+            telemetry: parts.telemetry,
+            config: parts.config,
+            reload: parts.reload,
+            options: parts.options,
+            collectors: parts.collectors,
+            hooks: parts.hooks,
+            bodies,
+            was_ready: AtomicBool::new(false),
+        }
+    }
+
+    /// The configuration in use.
+    fn config(&self) -> Arc<ValidatedConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The configured instances in the order of the file, each with its snapshot if there is one yet.
+    fn instances(&self) -> Vec<(Arc<InstanceConfig>, Option<Arc<InstanceSnapshot>>)> {
+        let config = self.config();
+        let with_snapshot = |instance: &Arc<InstanceConfig>| (instance.clone(), self.store.get(&instance.name));
+        config.instances.iter().map(with_snapshot).collect()
+    }
+
+    /// Whether every configured instance's first poll has ended once; a reload never takes that back.
+    fn is_ready(&self) -> Result<(), usize> {
+        if self.was_ready.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let ended = |snapshot: Option<Arc<InstanceSnapshot>>| snapshot.is_some_and(|it| it.details.first_poll_ended);
+        let waiting = self
+            .instances()
+            .into_iter()
+            .filter(|(_, it)| !ended(it.clone()))
+            .count();
+        if waiting > 0 {
+            return Err(waiting);
+        }
+        self.was_ready.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Names of instances whose tasks have not turned for longer than they may.
+    fn wedged(&self, now: Instant) -> Vec<Arc<str>> {
+        let (_, instances) = self.store.all();
+        let wedged = instances.iter().filter(|it| is_wedged(&it.details, now));
+        wedged.map(|it| it.name.clone()).collect()
+    }
+}
+
+/// Whether the task of an instance has not turned for longer than it may. A task that never turned is not wedged but new.
+fn is_wedged(details: &crate::poller::details::InstanceDetails, now: Instant) -> bool {
+    let limit = details.turn_limit;
+    let silent_for = details.last_turn.map(|turn| now.saturating_duration_since(turn));
+    !limit.is_zero() && silent_for.is_some_and(|silent_for| silent_for > limit)
+}
+
+/// Seconds with milliseconds since 1970 as RFC 3339 in UTC: `2025-11-22T04:57:40.000Z`. Times before 1970 show as 1970.
+fn rfc3339(time: std::time::SystemTime) -> String {
+    const DAY: u64 = 86_400;
+    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
+    // Days are counted in eras of 400 years that begin on March 1st, so that leap days come last. The arithmetic follows
+    // from the lengths of 400 (146097 days), 100 (36524) and 4 (1461) Gregorian years.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_millis()
+    )
+}

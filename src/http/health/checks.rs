@@ -1,0 +1,144 @@
+//! The single checks behind a verdict, each with a sentence.
+
+use super::{Known, Status};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Names that `?check=` takes.
+pub(super) const SELECTABLE: [&str; 5] = ["connectivity", "memory", "pool", "performance", "persistence"];
+
+/// Memory in percent of the limit above which logins are soon refused (document 000 section 4).
+const HIGH_MEMORY_PERCENT: f64 = 90.0;
+
+/// Hit rate in percent below which a session cache does not do its work (document 002, "Health Checks").
+pub(super) const LOW_HIT_PERCENT: f64 = 70.0;
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    /// `null` when there is nothing to judge by.
+    pub(super) status: Option<Status>,
+    /// One sentence.
+    pub(super) message: String,
+}
+
+fn check(status: impl Into<Option<Status>>, message: impl Into<String>) -> Check {
+    Check {
+        status: status.into(),
+        message: message.into(),
+    }
+}
+
+/// All checks by name.
+pub(super) fn all(known: &Known<'_>, hit_percent: Option<f64>) -> BTreeMap<&'static str, Check> {
+    BTreeMap::from([
+        ("connectivity", connectivity(known)),
+        ("memory", memory(known)),
+        ("pool", check(None, "No application publishes its connection pool.")),
+        ("performance", performance(known, hit_percent)),
+        ("persistence", persistence(known)),
+        ("writes", writes(known)),
+        ("expectations", expectations(known)),
+        (
+            "encryption",
+            check(None, "No application publishes its encryption key's presence."),
+        ),
+    ])
+}
+
+/// Whether the last PING was answered.
+pub(super) fn connectivity(known: &Known<'_>) -> Check {
+    if known.wedged {
+        return check(
+            Status::Unhealthy,
+            "The task that polls this instance has stopped; restart the exporter.",
+        );
+    }
+    match known.connected {
+        Some(true) => check(Status::Healthy, "The last PING was answered."),
+        Some(false) => {
+            let reason = known.details.errors.last().map(|error| error.sentence.clone());
+            check(
+                Status::Unhealthy,
+                reason.unwrap_or_else(|| "The last PING was not answered.".to_owned()),
+            )
+        }
+        None => check(
+            Status::Unhealthy,
+            "No poll has ended yet, so nothing is known about this instance.",
+        ),
+    }
+}
+
+/// Used memory against `maxmemory`.
+fn memory(known: &Known<'_>) -> Check {
+    let Some(info) = known.info else { return no_info() };
+    match (known.memory_percent(), info.max_memory_bytes) {
+        (Some(percent), _) if percent > HIGH_MEMORY_PERCENT => check(
+            Status::Degraded,
+            format!("Redis memory critical: {percent:.1}% of maxmemory is used."),
+        ),
+        (Some(percent), _) => check(Status::Healthy, format!("{percent:.1}% of maxmemory is used.")),
+        (None, Some(_)) => check(Status::Healthy, "Redis has no memory limit (maxmemory 0)."),
+        (None, None) => check(None, "INFO does not say how much memory Redis may use."),
+    }
+}
+
+/// The hit rate, where the key space is a session cache.
+fn performance(known: &Known<'_>, hit_percent: Option<f64>) -> Check {
+    if known.info.is_none() {
+        return no_info();
+    }
+    match hit_percent {
+        Some(percent) if percent < LOW_HIT_PERCENT => check(
+            Status::Degraded,
+            format!("Low hit rate: {percent:.1}% of the lookups find their key."),
+        ),
+        Some(percent) => check(Status::Healthy, format!("{percent:.1}% of the lookups find their key.")),
+        None => match known.ping_seconds() {
+            Some(seconds) => check(Status::Healthy, format!("PING takes {:.3} ms.", seconds * 1000.0)),
+            None => check(None, "Neither a hit rate nor a round trip is known."),
+        },
+    }
+}
+
+/// Whether the last attempts to save succeeded.
+fn persistence(known: &Known<'_>) -> Check {
+    match known.info.map(|info| info.persistence_ok) {
+        Some(Some(true)) => check(Status::Healthy, "The last RDB save and AOF write succeeded."),
+        Some(Some(false)) => check(
+            Status::Degraded,
+            "The last RDB save or AOF write failed; sessions may be lost at a restart, and writes may be refused.",
+        ),
+        Some(None) => check(None, "INFO does not say how persistence does."),
+        None => no_info(),
+    }
+}
+
+/// Writes that Redis refused while it answered PING.
+fn writes(known: &Known<'_>) -> Check {
+    match known.info.map(|info| info.new_write_refusals) {
+        Some(refusals) if refusals > 0.0 => check(
+            Status::Degraded,
+            format!("Redis refused {refusals} writes between the last two polls; users cannot log in."),
+        ),
+        Some(_) => check(Status::Healthy, "Redis refused no writes between the last two polls."),
+        None => no_info(),
+    }
+}
+
+/// What the operator expects of the store.
+fn expectations(known: &Known<'_>) -> Check {
+    match known.info.map(|info| info.unmet_expectations.as_slice()) {
+        Some([]) => check(Status::Healthy, "Every configured expectation is met."),
+        Some(unmet) => check(
+            Status::Degraded,
+            format!("Expectations are not met: {}.", unmet.join(", ")),
+        ),
+        None => no_info(),
+    }
+}
+
+fn no_info() -> Check {
+    check(None, "There is no recent INFO of this instance.")
+}

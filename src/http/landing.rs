@@ -1,0 +1,173 @@
+//! `/`: a plain page for people.
+
+use super::answer::Answer;
+use super::{App, is_wedged};
+use crate::config::InstanceConfig;
+use crate::poller::details::InstanceDetails;
+use crate::redis::Reason;
+use crate::snapshot::InstanceSnapshot;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Instances that the page shows. The table of more would be slow to read and to draw; `/health/redis` has all of them.
+const MAX_ROWS: usize = 1000;
+
+const HEAD: &str = "<!DOCTYPE html>
+<html lang=\"en\">
+<head>
+<meta charset=\"utf-8\">
+<title>redis-session-exporter</title>
+<style>
+body { font-family: sans-serif; margin: 2em; color: #222; }
+h1 { color: #e6522c; font-size: 1.4em; }
+table { border-collapse: collapse; }
+th, td { text-align: left; padding: 0.3em 0.8em; border-bottom: 1px solid #ddd; }
+td.number { text-align: right; }
+td.bad { color: #b00020; }
+</style>
+</head>
+<body>
+";
+
+/// The page.
+pub(super) fn answer(app: &App) -> Answer {
+    let now = Instant::now();
+    let instances = app.instances();
+    let mut page = String::from(HEAD);
+    let version = env!("CARGO_PKG_VERSION");
+    // Writing to a String cannot fail.
+    let _ = write!(
+        page,
+        "<h1>redis-session-exporter {version}</h1>\n<p>{} instances.</p>\n",
+        instances.len()
+    );
+    page.push_str(
+        "<table>\n<tr><th>Instance</th><th>Address</th><th>State</th><th>Version</th><th>Sessions</th>\
+         <th>Ping</th><th>Memory</th><th>Last error</th></tr>\n",
+    );
+    for (config, snapshot) in instances.iter().take(MAX_ROWS) {
+        row(&mut page, config, snapshot.as_ref(), now);
+    }
+    page.push_str("</table>\n");
+    if let Some(more) = instances.len().checked_sub(MAX_ROWS + 1) {
+        let _ = writeln!(page, "<p>{} more are not shown.</p>", more + 1);
+    }
+    page.push_str("<p>");
+    let links = [
+        app.options.telemetry_path.as_str(),
+        "/health/redis",
+        "/sd",
+        "/config",
+        "/-/healthy",
+        "/-/ready",
+    ];
+    for link in links {
+        page.push_str("<a href=\"");
+        // Relative, so that the page works behind a proxy that adds a prefix.
+        escape(&mut page, link.trim_start_matches('/'));
+        page.push_str("\">");
+        escape(&mut page, link);
+        page.push_str("</a> ");
+    }
+    page.push_str("</p>\n</body>\n</html>\n");
+    Answer::html(page)
+}
+
+fn row(page: &mut String, config: &InstanceConfig, snapshot: Option<&Arc<InstanceSnapshot>>, now: Instant) {
+    let nothing = InstanceDetails::default();
+    let details = snapshot.map_or(&nothing, |snapshot| &*snapshot.details);
+    let info = details
+        .info
+        .as_deref()
+        .filter(|info| info.expires_at.is_none_or(|expires_at| now < expires_at));
+    let wedged = is_wedged(details, now);
+    let state = if wedged {
+        "the task that polls it has stopped"
+    } else {
+        state_in_words(details.state)
+    };
+    let good = !wedged && details.state == Some(None);
+    page.push_str("<tr>");
+    cell(page, "", &config.name);
+    cell(page, "", &config.address.to_string());
+    cell(page, if good { "" } else { "bad" }, state);
+    cell(page, "", info.map_or("", |info| &info.product));
+    cell(page, "number", &sessions_in_words(details, now));
+    let ping = details
+        .ping_seconds
+        .filter(|_| details.connected == Some(true) && !wedged);
+    let ping = ping.map(|seconds| format!("{:.3} ms", seconds * 1000.0));
+    cell(page, "number", &ping.unwrap_or_default());
+    let memory = info.and_then(|info| info.used_memory_human.clone());
+    cell(page, "number", &memory.unwrap_or_default());
+    cell(page, "", details.errors.last().map_or("", |error| &error.sentence));
+    page.push_str("</tr>\n");
+}
+
+fn cell(page: &mut String, class: &str, text: &str) {
+    page.push_str("<td");
+    if !class.is_empty() {
+        let _ = write!(page, " class=\"{class}\"");
+    }
+    page.push('>');
+    escape(page, text);
+    page.push_str("</td>");
+}
+
+/// `web: 120, api: 7`; a count that is too old is left out.
+fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
+    let fresh = details.sessions.iter().filter(|store| now < store.expires_at);
+    let words: Vec<String> = fresh.map(|store| format!("{}: {}", store.name, store.active)).collect();
+    words.join(", ")
+}
+
+/// A verdict for people.
+fn state_in_words(state: Option<Option<Reason>>) -> &'static str {
+    match state {
+        None => "not polled yet",
+        Some(None) => "ok",
+        Some(Some(reason)) => match reason {
+            Reason::Refused => "refuses connections",
+            Reason::Unreachable => "cannot be reached",
+            Reason::Timeout => "does not answer in time",
+            Reason::Dns => "its name cannot be resolved",
+            Reason::Tls => "the TLS handshake fails",
+            Reason::Auth => "refuses our user or password",
+            Reason::Denied => "our user may not run a command",
+            Reason::Loading => "is loading its data",
+            Reason::Masterdown => "is a replica that lost its primary",
+            Reason::Busy => "is busy with a script",
+            Reason::MaxClients => "has too many clients",
+            Reason::Protocol => "does not speak the Redis protocol",
+            Reason::Closed => "closed the connection",
+            Reason::Other => "answers with an error",
+        },
+    }
+}
+
+/// Appends text so that it is text in HTML, in elements and in quoted attributes.
+fn escape(page: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => page.push_str("&amp;"),
+            '<' => page.push_str("&lt;"),
+            '>' => page.push_str("&gt;"),
+            '"' => page.push_str("&quot;"),
+            '\'' => page.push_str("&#39;"),
+            other => page.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text() {
+        let mut page = String::new();
+        cell(&mut page, "bad", "<script>\"'&");
+        assert_eq!(page, "<td class=\"bad\">&lt;script&gt;&quot;&#39;&amp;</td>");
+    }
+}

@@ -1,0 +1,205 @@
+//! Accepts connections, within limits, until it is told to stop; then lets the running answers end.
+
+use super::App;
+use super::guard::{Answering, Guarded, Progress};
+use super::routes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Largest head of a request. Prometheus sends under 1 KiB; a larger head is answered with 431.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Headers of one request. Proxies add some; hyper's own limit is 100.
+const MAX_HEADERS: usize = 64;
+
+/// Pause after `accept` failed for want of descriptors or memory. Trying at once would burn the core that is needed to end
+/// connections, and 50 ms are not noticed by a scrape.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections beyond the limit that are being told so at one time; more are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// How long a refused client may take to read its refusal.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a client beyond the limit of connections is told.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+Content-Length: 50\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections; see limits.http_connections\n";
+
+/// How long clients may take, each with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a head, or from the connection's start, to its last byte.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub idle: Duration,
+    /// Without the client reading a single byte.
+    pub stall: Duration,
+    /// From the first time an answer had to wait for the client until the answer is out.
+    pub answer: Duration,
+    /// For running answers when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            // Slow links send a head of 1 KiB in far less; a slow attacker holds a connection for no longer.
+            head: Duration::from_secs(10),
+            // Prometheus scrapes every 15 to 60 seconds and should find its connection open: twice the longest.
+            idle: Duration::from_secs(120),
+            // Prometheus' own limit for a scrape is 10 s, so nobody reads on after 20.
+            stall: Duration::from_secs(20),
+            // One byte at a time must not hold a connection for ever either.
+            answer: Duration::from_secs(60),
+            // The process has 5 s to end after SIGTERM, and others have things to end too.
+            drain: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Serves on all listeners until `shutdown` turns true or its sender is gone. Returns when the running answers ended, or
+/// `timeouts.drain` later.
+pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeouts, shutdown: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let graceful = Arc::new(GracefulShutdown::new());
+    // Connections live as long as this sender, which goes when this function returns.
+    let (alive, cut) = watch::channel(());
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        let acceptor = Acceptor {
+            app: app.clone(),
+            timeouts,
+            connections: connections.clone(),
+            refusals: refusals.clone(),
+            cut: cut.clone(),
+        };
+        let (graceful, mut shutdown) = (graceful.clone(), shutdown.clone());
+        loops.spawn(async move {
+            tokio::select! {
+                // An error means that nobody can tell us to stop any more, which is the same.
+                _ = shutdown.wait_for(|stop| *stop) => {}
+                never = acceptor.run(listener, &graceful) => match never {},
+            }
+        });
+    }
+    // The listeners close with their loops, so that no new client waits in vain.
+    while loops.join_next().await.is_some() {}
+    // All loops are gone, and with them the other owners.
+    let drained = match Arc::into_inner(graceful) {
+        Some(graceful) => tokio::time::timeout(timeouts.drain, graceful.shutdown()).await.is_ok(),
+        None => false,
+    };
+    if !drained {
+        tracing::warn!(
+            seconds = timeouts.drain.as_secs_f64(),
+            "Some HTTP answers did not end in time and are cut."
+        );
+    }
+    drop(alive);
+}
+
+/// What a loop needs to take connections.
+struct Acceptor {
+    app: Arc<App>,
+    timeouts: Timeouts,
+    connections: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    /// Fails when the server is gone.
+    cut: watch::Receiver<()>,
+}
+
+impl Acceptor {
+    async fn run(&self, listener: TcpListener, graceful: &GracefulShutdown) -> Infallible {
+        let mut failing = false;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    failing = false;
+                    self.take(stream, graceful);
+                }
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    if !failing {
+                        tracing::error!(%error, "New HTTP connections cannot be accepted; trying again.");
+                    }
+                    failing = true;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves a connection in a task of its own, or refuses it when there are too many.
+    ///
+    /// A refusal with 503 tells Prometheus and people at once what is wrong; leaving them in the backlog would look like a
+    /// hung exporter.
+    fn take(&self, stream: TcpStream, graceful: &GracefulShutdown) {
+        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream)).await;
+                    drop(permit);
+                });
+            }
+            return;
+        };
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let (app, timeouts, watcher) = (self.app.clone(), self.timeouts, graceful.watcher());
+        let mut cut = self.cut.clone();
+        tokio::spawn(async move {
+            let open = app.telemetry.connection_opens();
+            let progress = Arc::new(Progress::new());
+            let socket = Guarded::new(stream, timeouts, progress.clone());
+            let service = service_fn(|request| {
+                let answering = Answering::begin(progress.clone(), app.telemetry.request_begins());
+                let app = app.clone();
+                async move { Ok::<_, Infallible>(routes::answer(&app, &request).await.with_guard(answering)) }
+            });
+            let connection = http1::Builder::new()
+                .max_buf_size(MAX_HEAD_BYTES)
+                .max_headers(MAX_HEADERS)
+                .header_read_timeout(None)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                // What goes wrong here is the client's doing (it left, was too slow, or sent garbage), not worth a log line.
+                _ = watcher.watch(connection) => {}
+                _ = cut.changed() => {}
+            }
+            drop((open, permit));
+        });
+    }
+}
+
+/// Tells a client that there are too many connections, and reads what it sends meanwhile: closing a socket with unread bytes
+/// would reset the connection and take the answer away from the client.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(REFUSAL).await?;
+    stream.shutdown().await?;
+    let mut unread = [0_u8; 1024];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
+}
+
+/// Errors of `accept` that say that the client of this one connection left already.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
