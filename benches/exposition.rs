@@ -44,6 +44,10 @@ fn samples(descriptors: &[&'static Descriptor]) -> Samples {
     samples
 }
 
+fn publish(store: &SnapshotStore, snapshot: InstanceSnapshot) {
+    store.publish(store.register(&snapshot.name), snapshot);
+}
+
 fn instance(number: usize, samples: &Samples) -> InstanceSnapshot {
     let name = format!("redis-{number}.example");
     let labels = [
@@ -76,7 +80,7 @@ fn bench(criterion: &mut Criterion) {
     let catalogue = Arc::new(Catalogue::new(descriptors, &DESCRIPTORS));
     let store = SnapshotStore::new();
     for number in 0..INSTANCES {
-        store.publish(instance(number, &samples));
+        publish(&store, instance(number, &samples));
     }
     let (_, instances) = store.all();
     let plan = || {
@@ -117,7 +121,7 @@ fn bench(criterion: &mut Criterion) {
         });
     }
     let one = SnapshotStore::new();
-    one.publish(instance(0, &samples));
+    publish(&one, instance(0, &samples));
     let bodies = Bodies::new(catalogue, telemetry.duplicates());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for encoding in [Encoding::Identity, Encoding::Gzip] {

@@ -70,9 +70,17 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
         options,
         collectors: crate::collectors::ALL.iter().map(|spec| spec.name).collect(),
         catalogue: Arc::new(catalogue::exposition()),
-        hooks: Hooks { redacted_yaml: config::to_redacted_yaml, normalise_address: config::address::normalise },
+        hooks: Hooks {
+            redacted_yaml: config::to_redacted_yaml,
+            normalise_address: config::address::normalise,
+        },
     }));
-    let mut daemon = Daemon { source, fleet: Fleet::new(store), config: shared, telemetry };
+    let mut daemon = Daemon {
+        source,
+        fleet: Fleet::new(store),
+        config: shared,
+        telemetry,
+    };
     daemon.fleet.apply(&config);
     daemon.telemetry.config_read(true, unix_seconds());
     for listener in &listeners {
@@ -80,7 +88,12 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
             tracing::info!(%address, instances = config.instances.len(), "listening");
         }
     }
-    let mut server = tokio::spawn(http::serve(listeners, app.clone(), Timeouts::default(), shutdown_receiver));
+    let mut server = tokio::spawn(http::serve(
+        listeners,
+        app.clone(),
+        Timeouts::default(),
+        shutdown_receiver,
+    ));
     notify_systemd(&[sd_notify::NotifyState::Ready]);
     let mut watchdog = tokio::time::interval(watchdog_period());
     loop {
@@ -145,7 +158,12 @@ impl Daemon {
 
 /// What the HTTP server must know of flags and file.
 fn web_options(settings: &Settings, config: &ValidatedConfig) -> Result<WebOptions, ServeError> {
-    let external_url = settings.external_url.as_deref().map(str::parse).transpose().map_err(ServeError::ExternalUrl)?;
+    let external_url = settings
+        .external_url
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(ServeError::ExternalUrl)?;
     Ok(WebOptions {
         telemetry_path: settings.telemetry_path.clone(),
         external_url,
@@ -156,7 +174,10 @@ fn web_options(settings: &Settings, config: &ValidatedConfig) -> Result<WebOptio
 
 /// Seconds since 1970, now.
 fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// The sockets to serve on: those that systemd handed over, or freshly bound ones.
@@ -164,7 +185,10 @@ fn listeners(settings: &Settings) -> Result<Vec<TcpListener>, ServeError> {
     let mut bound = Vec::new();
     if settings.systemd_socket {
         let address = "the sockets of systemd";
-        let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+        let failed = |source| ServeError::Listen {
+            address: address.to_owned(),
+            source,
+        };
         let mut handed = listenfd::ListenFd::from_env();
         for index in 0..handed.len() {
             if let Some(listener) = handed.take_tcp_listener(index).map_err(failed)? {
@@ -172,12 +196,18 @@ fn listeners(settings: &Settings) -> Result<Vec<TcpListener>, ServeError> {
             }
         }
         if bound.is_empty() {
-            return Err(failed(std::io::Error::new(std::io::ErrorKind::NotFound, "it handed over no TCP socket")));
+            return Err(failed(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "it handed over no TCP socket",
+            )));
         }
         return Ok(bound);
     }
     for address in &settings.listen_addresses {
-        let failed = |source| ServeError::Listen { address: address.written.clone(), source };
+        let failed = |source| ServeError::Listen {
+            address: address.written.clone(),
+            source,
+        };
         let listener = std::net::TcpListener::bind(address.candidates.as_slice()).map_err(failed)?;
         bound.push(adopt(listener).map_err(failed)?);
     }
@@ -192,7 +222,9 @@ fn adopt(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
 /// How often the watchdog is fed: a third of what systemd asks for, so that one late turn does not kill the service.
 fn watchdog_period() -> Duration {
     const WITHOUT_WATCHDOG: Duration = Duration::from_secs(3600);
-    sd_notify::watchdog_enabled().map_or(WITHOUT_WATCHDOG, |limit| limit / 3).max(Duration::from_millis(100))
+    sd_notify::watchdog_enabled()
+        .map_or(WITHOUT_WATCHDOG, |limit| limit / 3)
+        .max(Duration::from_millis(100))
 }
 
 /// Tells systemd, if it started us; there is nobody to tell otherwise.

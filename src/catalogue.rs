@@ -50,7 +50,10 @@ pub fn markdown() -> String {
 /// The catalogue as the encoders need it: the order of all families about instances, and the names of the process' own.
 pub fn exposition() -> crate::exposition::catalogue::Catalogue {
     let of_collectors = ALL.iter().flat_map(|spec| (spec.descriptors)());
-    crate::exposition::catalogue::Catalogue::new(of_collectors.chain(poller_group().descriptors), telemetry::DESCRIPTORS)
+    crate::exposition::catalogue::Catalogue::new(
+        of_collectors.chain(poller_group().descriptors),
+        &telemetry::DESCRIPTORS,
+    )
 }
 
 /// Everything that can be emitted, collectors first in the order of [`ALL`].

@@ -6,6 +6,7 @@
 use crate::config::source::INLINE_VARIABLE;
 use crate::config::types::Secret;
 use crate::config::{Environment, FlagSource, Given, Source};
+use crate::telemetry::{LogFormat, LogLevel};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -131,28 +132,6 @@ struct Flags {
 #[allow(clippy::unnecessary_wraps, reason = "clap wants a parser that may fail")]
 fn secret_text(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
-}
-
-/// Least severe messages that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Everything
-    Debug,
-    /// Start, stop, reload, changes of state
-    Info,
-    /// What somebody should look at
-    Warn,
-    /// What somebody must act on
-    Error,
-}
-
-/// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// `key=value` pairs
-    Logfmt,
-    /// One JSON object per line
-    Json,
 }
 
 /// The command line was used in a way that makes no sense; the process ends with code 2.
@@ -391,18 +370,6 @@ impl Settings {
             SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
         } else {
             address
-        }
-    }
-}
-
-impl LogLevel {
-    /// The level of `tracing`.
-    pub const fn as_tracing(self) -> tracing::Level {
-        match self {
-            Self::Debug => tracing::Level::DEBUG,
-            Self::Info => tracing::Level::INFO,
-            Self::Warn => tracing::Level::WARN,
-            Self::Error => tracing::Level::ERROR,
         }
     }
 }

@@ -29,7 +29,11 @@ fn run(cli: &Cli) -> u8 {
     }
     match settings.action {
         Action::Catalogue { markdown } => {
-            let text = if markdown { catalogue::markdown() } else { catalogue::table() };
+            let text = if markdown {
+                catalogue::markdown()
+            } else {
+                catalogue::table()
+            };
             return finish(stdout().write_all(text.as_bytes()).map(|()| EXIT_OK));
         }
         Action::Healthcheck { .. } => {
@@ -49,7 +53,10 @@ fn run(cli: &Cli) -> u8 {
         tracing::warn!("{warning}");
     }
     if settings.config_check {
-        let sentence = format!("the configuration is valid: {} instance(s)\n", loaded.config.instances.len());
+        let sentence = format!(
+            "the configuration is valid: {} instance(s)\n",
+            loaded.config.instances.len()
+        );
         return finish(stdout().write_all(sentence.as_bytes()).map(|()| EXIT_OK));
     }
     block_on(command(&settings, chosen.source, loaded))

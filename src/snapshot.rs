@@ -104,12 +104,20 @@ impl SnapshotStore {
     /// All instances in the order of their names, with the generation they belong to.
     pub fn all(&self) -> (u64, Vec<Arc<InstanceSnapshot>>) {
         let instances = self.instances.read().unwrap_or_else(PoisonError::into_inner);
-        (self.generation.load(Ordering::Acquire), instances.snapshots.values().cloned().collect())
+        (
+            self.generation.load(Ordering::Acquire),
+            instances.snapshots.values().cloned().collect(),
+        )
     }
 
     /// One instance.
     pub fn get(&self, name: &str) -> Option<Arc<InstanceSnapshot>> {
-        self.instances.read().unwrap_or_else(PoisonError::into_inner).snapshots.get(name).cloned()
+        self.instances
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .snapshots
+            .get(name)
+            .cloned()
     }
 
     /// Grows with every publication; a cached body of an older generation is stale.

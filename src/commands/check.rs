@@ -49,7 +49,10 @@ impl Report {
 }
 
 async fn check(config: &InstanceConfig) -> Report {
-    let mut report = Report { text: format!("{} at {}\n", config.name, config.address), reached: false };
+    let mut report = Report {
+        text: format!("{} at {}\n", config.name, config.address),
+        reached: false,
+    };
     let connector = Connector::new(config);
     let deadline = Instant::now() + config.poll.timeout;
     let mut connection = match connector.connect(deadline).await {
@@ -58,7 +61,10 @@ async fn check(config: &InstanceConfig) -> Report {
             connection
         }
         Err((handshake, error)) => {
-            report.line("connect", &format!("failed ({}){}: {error}", error.reason.as_label(), phases(&handshake)));
+            report.line(
+                "connect",
+                &format!("failed ({}){}: {error}", error.reason.as_label(), phases(&handshake)),
+            );
             return report;
         }
     };
@@ -77,7 +83,11 @@ async fn check(config: &InstanceConfig) -> Report {
     let missing = describe_collectors(&mut report, config, &poll);
     let more = describe_sessions(&mut report, config, &mut connection).await;
     describe_notifications(&mut report, config, &mut connection).await;
-    let grants: BTreeSet<String> = missing.into_iter().chain(more).map(|command| format!("+{command}")).collect();
+    let grants: BTreeSet<String> = missing
+        .into_iter()
+        .chain(more)
+        .map(|command| format!("+{command}"))
+        .collect();
     if !grants.is_empty() {
         let user = config.username.as_deref().unwrap_or("default");
         let grants: Vec<String> = grants.into_iter().collect();
@@ -117,18 +127,29 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
                 let series: usize = samples.families().iter().map(|family| family.samples.len()).sum();
                 format!("ok, {series} series")
             }
-            Err(CollectError::Unavailable { command, reason: Unavailable::Denied }) => {
+            Err(CollectError::Unavailable {
+                command,
+                reason: Unavailable::Denied,
+            }) => {
                 denied.push(command.clone());
                 format!("cannot run: the user may not run {}", command.to_uppercase())
             }
-            Err(CollectError::Unavailable { command, reason: Unavailable::Unsupported }) => {
+            Err(CollectError::Unavailable {
+                command,
+                reason: Unavailable::Unsupported,
+            }) => {
                 format!("cannot run: this server has no {}", command.to_uppercase())
             }
             Err(error) => format!("failed: {error}"),
         };
         report.line(outcome.name, &sentence);
     }
-    let off: Vec<&str> = config.collectors.iter().filter(|(_, on)| !**on).map(|(name, _)| *name).collect();
+    let off: Vec<&str> = config
+        .collectors
+        .iter()
+        .filter(|(_, on)| !**on)
+        .map(|(name, _)| *name)
+        .collect();
     if !off.is_empty() {
         report.line("switched off", &off.join(", "));
     }
@@ -138,16 +159,28 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
 /// Whether the commands of a scan work; returns those that are denied.
 async fn describe_sessions(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) -> Vec<String> {
     if config.sessions.is_empty() {
-        report.line("sessions", "no store is configured: name one under `sessions` to count sessions");
+        report.line(
+            "sessions",
+            "no store is configured: name one under `sessions` to count sessions",
+        );
         return Vec::new();
     }
-    let database = config.sessions.iter().flat_map(|store| store.databases.first()).next().copied().unwrap_or_default();
+    let database = config
+        .sessions
+        .iter()
+        .flat_map(|store| store.databases.first())
+        .next()
+        .copied()
+        .unwrap_or_default();
     let commands = [
         Command::new(1, &["SELECT"]).arg(database.to_string()),
         Command::new(1, &["DBSIZE"]),
         Command::new(1, &["SCAN", "0", "COUNT", "1"]),
     ];
-    let replies = match connection.exchange(&commands, Instant::now() + config.poll.timeout).await {
+    let replies = match connection
+        .exchange(&commands, Instant::now() + config.poll.timeout)
+        .await
+    {
         Ok(replies) => replies,
         Err(error) => {
             report.line("sessions", &format!("failed ({}): {error}", error.reason.as_label()));
@@ -159,7 +192,11 @@ async fn describe_sessions(report: &mut Report, config: &InstanceConfig, connect
     for (command, reply) in commands.iter().zip(&replies) {
         match (unavailability(reply), reply) {
             (Some(Unavailable::Denied), _) => denied.push(command.name()),
-            (_, Reply::Error(_)) => problems.push(format!("{} answers {}", command.name().to_uppercase(), sanitised_code(reply))),
+            (_, Reply::Error(_)) => problems.push(format!(
+                "{} answers {}",
+                command.name().to_uppercase(),
+                sanitised_code(reply)
+            )),
             _ => {}
         }
     }
@@ -167,7 +204,11 @@ async fn describe_sessions(report: &mut Report, config: &InstanceConfig, connect
     if denied.is_empty() && problems.is_empty() {
         report.line("sessions", &format!("ok, stores: {}", stores.join(", ")));
     } else {
-        problems.extend(denied.iter().map(|command| format!("the user may not run {}", command.to_uppercase())));
+        problems.extend(
+            denied
+                .iter()
+                .map(|command| format!("the user may not run {}", command.to_uppercase())),
+        );
         report.line("sessions", &format!("cannot be counted: {}", problems.join(", ")));
     }
     denied
@@ -176,7 +217,9 @@ async fn describe_sessions(report: &mut Report, config: &InstanceConfig, connect
 /// What the server says about keyspace notifications. It is only asked, never changed.
 async fn describe_notifications(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) {
     let command = Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"]);
-    let replies = connection.exchange(std::slice::from_ref(&command), Instant::now() + config.poll.timeout).await;
+    let replies = connection
+        .exchange(std::slice::from_ref(&command), Instant::now() + config.poll.timeout)
+        .await;
     let sentence = match replies.as_deref() {
         Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text) {
             Some("") => "off".to_owned(),

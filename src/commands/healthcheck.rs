@@ -24,7 +24,10 @@ pub async fn run(listen: SocketAddr, mut output: impl Write) -> std::io::Result<
         Ok(Ok(status)) if status == "200" => return Ok(EXIT_OK),
         Ok(Ok(status)) => format!("http://{address}/-/healthy answered {status}"),
         Ok(Err(error)) => format!("http://{address}/-/healthy cannot be asked: {error}"),
-        Err(_) => format!("http://{address}/-/healthy did not answer within {} s", DEADLINE.as_secs()),
+        Err(_) => format!(
+            "http://{address}/-/healthy did not answer within {} s",
+            DEADLINE.as_secs()
+        ),
     };
     writeln!(output, "{problem}")?;
     Ok(EXIT_FAILURE)
@@ -49,7 +52,9 @@ async fn ask(address: SocketAddr) -> std::io::Result<String> {
         }
         connected => connected?,
     };
-    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    stream
+        .write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
     let text = String::from_utf8_lossy(&answer);
@@ -79,7 +84,10 @@ mod tests {
 
     #[tokio::test]
     async fn healthy_is_silent() {
-        assert_eq!(against("HTTP/1.1 200 OK\r\n\r\nHealthy").await, (EXIT_OK, String::new()));
+        assert_eq!(
+            against("HTTP/1.1 200 OK\r\n\r\nHealthy").await,
+            (EXIT_OK, String::new())
+        );
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! `once`: polls every instance one time, prints the exposition, and says by its exit code whether all could be polled.
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::config::ValidatedConfig;
 use crate::catalogue;
+use crate::config::ValidatedConfig;
 use crate::exposition::Dialect;
 use crate::exposition::encode::{Filter, InstanceLabels, Plan};
 use crate::poller::instance::{Instance, Surroundings};
@@ -30,7 +30,13 @@ pub async fn run(config: &ValidatedConfig, paced: bool, mut output: impl Write) 
     }
     let (_, instances) = store.all();
     let everything = Filter::All;
-    let plan = Plan::new(&instances, &everything, InstanceLabels::Written, &catalogue::exposition(), Instant::now());
+    let plan = Plan::new(
+        &instances,
+        &everything,
+        InstanceLabels::Written,
+        &catalogue::exposition(),
+        Instant::now(),
+    );
     output.write_all(&plan.encode(Dialect::Text))?;
     output.flush()?;
     Ok(if all_polled { EXIT_OK } else { EXIT_FAILURE })

@@ -308,7 +308,7 @@ mod tests {
     fn store(names: &[&str], now: Instant) -> SnapshotStore {
         let store = SnapshotStore::new();
         for name in names {
-            store.publish(fixtures::snapshot(name, now, InstanceDetails::default()));
+            fixtures::publish(&store, fixtures::snapshot(name, now, InstanceDetails::default()));
         }
         store
     }
@@ -354,7 +354,7 @@ mod tests {
             assert_eq!(text(&bodies, &store, now).await, first);
         }
         assert_eq!(bodies.assemblies(), 1);
-        store.publish(fixtures::snapshot("b", now, InstanceDetails::default()));
+        fixtures::publish(&store, fixtures::snapshot("b", now, InstanceDetails::default()));
         assert!(text(&bodies, &store, now).await.contains("instance=\"b\""));
         store.remove("a");
         assert!(!text(&bodies, &store, now).await.contains("instance=\"a\""));

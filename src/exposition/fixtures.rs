@@ -102,3 +102,8 @@ pub(crate) fn instance_with_a_duplicate(name: &str, now: Instant) -> Arc<Instanc
     snapshot.sections.insert(key, section("stats", now, None, hits()));
     Arc::new(snapshot)
 }
+
+/// Publishes under a registration of its own.
+pub(crate) fn publish(store: &crate::snapshot::SnapshotStore, snapshot: InstanceSnapshot) {
+    store.publish(store.register(&snapshot.name), snapshot);
+}

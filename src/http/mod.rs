@@ -202,6 +202,11 @@ impl App {
         Ok(())
     }
 
+    /// Whether every instance's task turns: what `/-/healthy` answers, for the watchdog of systemd.
+    pub fn is_healthy(&self) -> bool {
+        self.wedged(Instant::now()).is_empty()
+    }
+
     /// Names of instances whose tasks have not turned for longer than they may.
     fn wedged(&self, now: Instant) -> Vec<Arc<str>> {
         let (_, instances) = self.store.all();

@@ -71,7 +71,7 @@ impl Server {
                 turn_limit: Duration::from_secs(600),
                 ..InstanceDetails::default()
             };
-            store.publish(fixtures::snapshot(name, now, details));
+            fixtures::publish(&store, fixtures::snapshot(name, now, details));
         }
         let config = Arc::new(ValidatedConfig {
             instances: vec![
@@ -374,7 +374,7 @@ async fn health_of_all_and_of_one() {
             connected: Some(false),
             ..InstanceDetails::default()
         };
-        server.app.store.publish(fixtures::snapshot(name, Instant::now(), dead));
+        fixtures::publish(&server.app.store, fixtures::snapshot(name, Instant::now(), dead));
         let status = server.get("/health/redis").await;
         let expected = if name == "a" {
             (200, "degraded")
@@ -395,10 +395,7 @@ async fn readiness_comes_once_and_stays() {
         connected: Some(false),
         ..InstanceDetails::default()
     };
-    server
-        .app
-        .store
-        .publish(fixtures::snapshot("a", Instant::now(), polled));
+    fixtures::publish(&server.app.store, fixtures::snapshot("a", Instant::now(), polled));
     assert_eq!(server.get("/-/ready").await.status, 200);
     server.app.store.remove("a");
     assert_eq!(server.get("/-/ready").await.status, 200);
@@ -414,7 +411,7 @@ async fn a_stopped_task_is_not_healthy() {
         turn_limit: Duration::from_secs(1),
         ..InstanceDetails::default()
     };
-    server.app.store.publish(fixtures::snapshot("a", now, wedged));
+    fixtures::publish(&server.app.store, fixtures::snapshot("a", now, wedged));
     assert_eq!(server.get("/-/healthy").await.status, 503);
     assert_eq!(server.get("/health").await.text(), "ok\n");
 }

@@ -5,8 +5,9 @@ use crate::redis::Reason;
 use std::time::Duration;
 
 /// Upper bounds of every duration histogram of ours, in seconds. Part of the contract (alert rules name them).
-pub const DURATION_BUCKETS_SECONDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
+pub const DURATION_BUCKETS_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
 
 /// A histogram that grows.
 #[derive(Debug, Clone)]
@@ -20,7 +21,11 @@ pub struct Histogram {
 impl Histogram {
     /// An empty histogram with these rising upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+        Self {
+            bounds,
+            counts: vec![0; bounds.len() + 1],
+            sum: 0.0,
+        }
     }
 
     /// Adds an observation.
@@ -40,7 +45,11 @@ impl Histogram {
             total += count;
             buckets.push((*bound, total));
         }
-        Distribution { buckets, sum: self.sum, count: self.counts.iter().sum() }
+        Distribution {
+            buckets,
+            sum: self.sum,
+            count: self.counts.iter().sum(),
+        }
     }
 }
 
@@ -58,7 +67,9 @@ impl ReasonCounts {
 
     /// Every reason with its count, 0 where nothing was counted yet: these counters are ours and start at 0.
     pub fn all(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        Reason::ALL.into_iter().map(|reason| (reason, self.counts.get(&reason).copied().unwrap_or_default()))
+        Reason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.counts.get(&reason).copied().unwrap_or_default()))
     }
 }
 

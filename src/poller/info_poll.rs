@@ -19,7 +19,10 @@ pub struct RunningCollector {
 
 impl std::fmt::Debug for RunningCollector {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("RunningCollector").field(&self.spec.name).finish()
+        formatter
+            .debug_tuple("RunningCollector")
+            .field(&self.spec.name)
+            .finish()
     }
 }
 
@@ -47,12 +50,18 @@ pub struct InfoPoll {
 
 /// The collectors of an instance that its configuration switches on.
 pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
-    let options = Options { label_values: config.label_values, expect: config.expect.clone() };
+    let options = Options {
+        label_values: config.label_values,
+        expect: config.expect.clone(),
+    };
     collectors::ALL
         .iter()
         .filter(|spec| config.collectors.get(spec.name).copied().unwrap_or(spec.default_on))
         .filter_map(|spec| match spec.build {
-            Build::FromReplies(build) => Some(RunningCollector { spec, collector: build(&options) }),
+            Build::FromReplies(build) => Some(RunningCollector {
+                spec,
+                collector: build(&options),
+            }),
             Build::ByFrame => None,
         })
         .collect()
@@ -90,11 +99,17 @@ pub async fn poll(
     };
     let server = info.as_ref().map(collectors::identify).or_else(|| known.cloned());
     if known.is_none() && server.is_some() {
-        let wanted = running.iter().flat_map(|collector| collector.collector.requests(server.as_ref())).collect();
+        let wanted = running
+            .iter()
+            .flat_map(|collector| collector.collector.requests(server.as_ref()))
+            .collect();
         ask(connection, wanted, capabilities, &mut replies, deadline).await?;
     }
 
-    let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let unix_seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
     let unknown_server = Server::default();
     let context = PollContext {
         info: info.as_ref(),
@@ -109,7 +124,11 @@ pub async fn poll(
         .map(|collector| {
             let begun = Instant::now();
             let result = collect(collector, &context);
-            CollectorOutcome { name: collector.spec.name, result, duration: exchange + begun.elapsed() }
+            CollectorOutcome {
+                name: collector.spec.name,
+                result,
+                duration: exchange + begun.elapsed(),
+            }
         })
         .collect();
     Ok(InfoPoll { outcomes, info, server })
@@ -151,14 +170,20 @@ fn collect(running: &mut RunningCollector, context: &PollContext<'_>) -> Result<
         collector.collect(context)
     });
     outcome.unwrap_or_else(|_| {
-        Err(CollectError::Shape { command: running.spec.name.to_owned(), what: "a collector that does not panic; please report this" })
+        Err(CollectError::Shape {
+            command: running.spec.name.to_owned(),
+            what: "a collector that does not panic; please report this",
+        })
     })
 }
 
 fn info_error(reply: &Reply) -> RedisError {
     let code = collectors::sanitised_code(reply);
     let reason = crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other);
-    RedisError { reason, message: format!("INFO was refused with {code}") }
+    RedisError {
+        reason,
+        message: format!("INFO was refused with {code}"),
+    }
 }
 
 /// The commands among the capabilities that a collector of this outcome misses, for the metric and for `check`.
@@ -171,5 +196,8 @@ pub fn unavailable_of(outcome: &CollectorOutcome) -> Option<(&str, Unavailable)>
 
 /// The samples of an outcome by collector, for tests and `check`.
 pub fn successes(poll: &InfoPoll) -> BTreeMap<&'static str, bool> {
-    poll.outcomes.iter().map(|outcome| (outcome.name, outcome.result.is_ok())).collect()
+    poll.outcomes
+        .iter()
+        .map(|outcome| (outcome.name, outcome.result.is_ok()))
+        .collect()
 }

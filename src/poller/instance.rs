@@ -230,7 +230,8 @@ impl Instance {
         self.scan_task = None;
         self.reports = mpsc::channel(RESULT_QUEUE);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);
-        self.sections.retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
+        self.sections
+            .retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
         self.collector_states.retain(|name, _| on(name));
         if old.sessions != new.sessions {
             self.sections.retain(|key, _| key.collector != "sessions");
@@ -296,7 +297,11 @@ impl Instance {
                 self.details.ping_seconds = Some(waited.as_secs_f64());
                 self.last_success.insert("ping", SystemTime::now());
                 self.note_collector("ping", Ok(()), waited);
-                self.judge(Verdict { state: None, connected: true, up: true });
+                self.judge(Verdict {
+                    state: None,
+                    connected: true,
+                    up: true,
+                });
                 if !had_connection && self.last_success.contains_key("info") {
                     // Back after a failure: INFO values are due now, not at the end of their interval.
                     self.info.hasten(Instant::now());
@@ -315,7 +320,10 @@ impl Instance {
 
     async fn exchange_ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
         let Some(connection) = self.connection.as_mut() else {
-            return Err(RedisError { reason: Reason::Closed, message: "there is no connection".to_owned() });
+            return Err(RedisError {
+                reason: Reason::Closed,
+                message: "there is no connection".to_owned(),
+            });
         };
         let replies = connection.exchange(&[Command::new(1, &["PING"])], deadline).await;
         let outcome = replies.and_then(|replies| crate::redis::expect_pong(replies.first()));
@@ -339,7 +347,11 @@ impl Instance {
         if changed {
             self.remember_error(&error.message);
         }
-        self.judge(Verdict { state: Some(error.reason), connected, up: error.reason.is_up() });
+        self.judge(Verdict {
+            state: Some(error.reason),
+            connected,
+            up: error.reason.is_up(),
+        });
     }
 
     fn judge(&mut self, verdict: Verdict) {
@@ -350,7 +362,12 @@ impl Instance {
         match verdict.state {
             None => tracing::info!(instance = %self.name, address = %self.config.address, "Redis answers"),
             Some(reason) => {
-                let sentence = self.details.errors.last().map(|error| error.sentence.clone()).unwrap_or_default();
+                let sentence = self
+                    .details
+                    .errors
+                    .last()
+                    .map(|error| error.sentence.clone())
+                    .unwrap_or_default();
                 let reason = reason.as_label();
                 tracing::error!(instance = %self.name, address = %self.config.address, reason, error = %sentence, "Redis does not answer as it should");
             }
@@ -361,7 +378,10 @@ impl Instance {
         if self.details.errors.len() >= KEPT_ERRORS {
             self.details.errors.remove(0);
         }
-        self.details.errors.push(DatedError { at: SystemTime::now(), sentence: sentence.to_owned() });
+        self.details.errors.push(DatedError {
+            at: SystemTime::now(),
+            sentence: sentence.to_owned(),
+        });
     }
 
     /// One INFO batch on the kept connection.
@@ -400,7 +420,11 @@ impl Instance {
                 if let Some(verdict) = self.verdict
                     && verdict.connected
                 {
-                    self.judge(Verdict { state: None, connected: true, up: true });
+                    self.judge(Verdict {
+                        state: None,
+                        connected: true,
+                        up: true,
+                    });
                 }
             }
             Err(error) => {
@@ -438,7 +462,10 @@ impl Instance {
     }
 
     fn on_collected(&mut self, outcome: CollectorOutcome) {
-        let key = SectionKey { collector: outcome.name, part: "values" };
+        let key = SectionKey {
+            collector: outcome.name,
+            part: "values",
+        };
         let unavailable = info_poll::unavailable_of(&outcome).map(|(_, reason)| reason);
         match outcome.result {
             Ok(samples) => {
@@ -485,7 +512,12 @@ impl Instance {
         if error.is_none() && !was_fine && name != "ping" {
             tracing::info!(instance = %self.name, collector = name, "a collector publishes again");
         }
-        let state = CollectorState { success: error.is_none(), duration, unavailable: None, error };
+        let state = CollectorState {
+            success: error.is_none(),
+            duration,
+            unavailable: None,
+            error,
+        };
         self.collector_states.insert(name, state);
     }
 
@@ -509,7 +541,8 @@ impl Instance {
     /// Starts a scan pass, unless one is still under way or there is nothing to count.
     fn start_scan(&mut self, paced: bool) {
         if !self.scans() {
-            self.sections.retain(|key, _| key.collector != "sessions" || key.part == "counters");
+            self.sections
+                .retain(|key, _| key.collector != "sessions" || key.part == "counters");
             self.details.sessions.clear();
             return;
         }
@@ -549,7 +582,13 @@ impl Instance {
         let samples = publish::connect_samples(handshake, outcome.is_ok());
         let lifetime = self.config.poll.connect_interval * publish::INTERVALS_UNTIL_STALE + self.config.poll.timeout;
         let section = publish::section("connect", samples, Some(lifetime));
-        self.sections.insert(SectionKey { collector: "connect", part: "values" }, Arc::new(section));
+        self.sections.insert(
+            SectionKey {
+                collector: "connect",
+                part: "values",
+            },
+            Arc::new(section),
+        );
         self.note_collector("connect", outcome.map_err(|error| error.message), duration);
         self.publish_ping();
     }
@@ -562,14 +601,24 @@ impl Instance {
         };
         for database in databases {
             *self.accumulators.scanned_keys.entry(database.database).or_default() += database.keys_examined;
-            *self.accumulators.scan_redis_seconds.entry(database.database).or_default() += database.redis_seconds;
+            *self
+                .accumulators
+                .scan_redis_seconds
+                .entry(database.database)
+                .or_default() += database.redis_seconds;
         }
         match outcome {
             Ok(outcome) => {
                 let lifetime = self.config.poll.scan_interval.max(outcome.duration) * publish::INTERVALS_UNTIL_STALE;
                 let samples = publish::session_samples(&self.config, &outcome);
                 let section = publish::section("sessions", samples, Some(lifetime));
-                self.sections.insert(SectionKey { collector: "sessions", part: "values" }, Arc::new(section));
+                self.sections.insert(
+                    SectionKey {
+                        collector: "sessions",
+                        part: "values",
+                    },
+                    Arc::new(section),
+                );
                 self.details.sessions = store_facts(&self.config, &outcome, lifetime);
                 self.last_success.insert("scan", outcome.ended_at);
                 self.note_collector("sessions", Ok(()), duration);
@@ -582,7 +631,13 @@ impl Instance {
         }
         let counters = publish::session_counters(&self.accumulators);
         let section = publish::section("sessions", counters, None);
-        self.sections.insert(SectionKey { collector: "sessions", part: "counters" }, Arc::new(section));
+        self.sections.insert(
+            SectionKey {
+                collector: "sessions",
+                part: "counters",
+            },
+            Arc::new(section),
+        );
     }
 
     fn publish_ping(&mut self) {
@@ -590,18 +645,36 @@ impl Instance {
             return;
         }
         let counters = publish::section("ping", publish::ping_counters(&self.accumulators), None);
-        self.sections.insert(SectionKey { collector: "ping", part: "counters" }, Arc::new(counters));
+        self.sections.insert(
+            SectionKey {
+                collector: "ping",
+                part: "counters",
+            },
+            Arc::new(counters),
+        );
         if let Some(verdict) = self.verdict {
             let lifetime = self.config.poll.ping_stale_after;
             let values = publish::section("ping", publish::ping_samples(verdict), Some(lifetime));
-            self.sections.insert(SectionKey { collector: "ping", part: "values" }, Arc::new(values));
+            self.sections.insert(
+                SectionKey {
+                    collector: "ping",
+                    part: "values",
+                },
+                Arc::new(values),
+            );
         }
     }
 
     /// Hands the state of this moment to the readers.
     fn publish(&mut self) {
         let own = publish::section(publish::EXPORTER, publish::exporter_samples(self), None);
-        self.sections.insert(SectionKey { collector: publish::EXPORTER, part: "values" }, Arc::new(own));
+        self.sections.insert(
+            SectionKey {
+                collector: publish::EXPORTER,
+                part: "values",
+            },
+            Arc::new(own),
+        );
         let poll = &self.config.poll;
         self.details.address = self.config.address.to_string();
         self.details.turn_limit = poll.ping_interval.max(poll.timeout) + poll.timeout * TURN_DEADLINES;
@@ -619,13 +692,16 @@ impl Instance {
                 error: state.error.clone(),
             })
             .collect();
-        self.surroundings.store.publish(self.surroundings.registration, InstanceSnapshot {
-            name: self.name.clone(),
-            environment: self.config.environment.as_str().into(),
-            label_block: self.label_block.clone(),
-            sections: self.sections.clone(),
-            details: Arc::new(self.details.clone()),
-        });
+        self.surroundings.store.publish(
+            self.surroundings.registration,
+            InstanceSnapshot {
+                name: self.name.clone(),
+                environment: self.config.environment.as_str().into(),
+                label_block: self.label_block.clone(),
+                sections: self.sections.clone(),
+                details: Arc::new(self.details.clone()),
+            },
+        );
     }
 }
 
@@ -637,7 +713,11 @@ fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duratio
         .enumerate()
         .filter_map(|(index, store)| {
             let active = *outcome.sessions.get(&index)?;
-            Some(StoreFacts { name: store.name.clone(), active, expires_at })
+            Some(StoreFacts {
+                name: store.name.clone(),
+                active,
+                expires_at,
+            })
         })
         .collect()
 }

@@ -54,15 +54,26 @@ pub struct Changes {
 impl Fleet {
     /// A fleet without instances that publishes into `store`.
     pub fn new(store: Arc<SnapshotStore>) -> Self {
-        Self { store, handles: BTreeMap::new() }
+        Self {
+            store,
+            handles: BTreeMap::new(),
+        }
     }
 
     /// Makes the fleet poll what the configuration names, touching nothing that did not change.
     pub fn apply(&mut self, config: &ValidatedConfig) -> Changes {
         let mut changes = Changes::default();
-        let wanted: BTreeMap<&str, &Arc<InstanceConfig>> =
-            config.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect();
-        let gone: Vec<String> = self.handles.keys().filter(|name| !wanted.contains_key(name.as_str())).cloned().collect();
+        let wanted: BTreeMap<&str, &Arc<InstanceConfig>> = config
+            .instances
+            .iter()
+            .map(|instance| (instance.name.as_str(), instance))
+            .collect();
+        let gone: Vec<String> = self
+            .handles
+            .keys()
+            .filter(|name| !wanted.contains_key(name.as_str()))
+            .cloned()
+            .collect();
         for name in gone {
             self.handles.remove(&name);
             self.store.remove(&name);
@@ -78,7 +89,8 @@ impl Fleet {
                 }
                 None => {
                     let surroundings = Surroundings::new(&self.store, config, name);
-                    self.handles.insert(name.to_owned(), start(instance.clone(), surroundings));
+                    self.handles
+                        .insert(name.to_owned(), start(instance.clone(), surroundings));
                     changes.added += 1;
                 }
             }
@@ -105,5 +117,9 @@ fn start(config: Arc<InstanceConfig>, surroundings: Surroundings) -> Handle {
             }
         }
     };
-    Handle { config, configurations, _task: AbortOnDrop::spawn(supervisor) }
+    Handle {
+        config,
+        configurations,
+        _task: AbortOnDrop::spawn(supervisor),
+    }
 }

@@ -27,8 +27,14 @@ const STATE_OK: &str = "ok";
 
 /// The labels that every line of an instance carries, rendered and escaped.
 pub fn label_block(config: &InstanceConfig) -> Arc<str> {
-    let own = config.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let identity = [("environment", config.environment.as_str()), ("instance", config.name.as_str())];
+    let own = config
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let identity = [
+        ("environment", config.environment.as_str()),
+        ("instance", config.name.as_str()),
+    ];
     chunk::label_block(identity.into_iter().chain(own)).into()
 }
 
@@ -54,7 +60,11 @@ pub fn ping_samples(verdict: Verdict) -> Samples {
     samples.push(&ping::UP, flag(verdict.up));
     let states = std::iter::once((STATE_OK, None)).chain(Reason::ALL.map(|reason| (reason.as_label(), Some(reason))));
     for (label, state) in states {
-        samples.push_with(&ping::CONNECTION_STATE, vec![("state", label.into())], flag(verdict.state == state));
+        samples.push_with(
+            &ping::CONNECTION_STATE,
+            vec![("state", label.into())],
+            flag(verdict.state == state),
+        );
     }
     samples
 }
@@ -63,7 +73,11 @@ pub fn ping_samples(verdict: Verdict) -> Samples {
 pub fn ping_counters(accumulators: &Accumulators) -> Samples {
     let mut samples = Samples::new();
     for (reason, count) in accumulators.errors.all() {
-        samples.push_with(&ping::CONNECTION_ERRORS, vec![("reason", reason.as_label().into())], count as f64);
+        samples.push_with(
+            &ping::CONNECTION_ERRORS,
+            vec![("reason", reason.as_label().into())],
+            count as f64,
+        );
     }
     samples.push(&ping::PINGS, accumulators.pings as f64);
     samples.push(&ping::PING_FAILURES, accumulators.ping_failures as f64);
@@ -108,7 +122,11 @@ pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Sample
             samples.push_with(&sessions::MAX_CAPACITY, store_label(&store.name), capacity as f64);
         }
         if let Some(expected) = store.expected_ttl {
-            samples.push_with(&sessions::EXPECTED_TTL, store_label(&store.name), expected.as_secs_f64());
+            samples.push_with(
+                &sessions::EXPECTED_TTL,
+                store_label(&store.name),
+                expected.as_secs_f64(),
+            );
         }
     }
     for database in &outcome.databases {
@@ -148,8 +166,16 @@ pub fn exporter_samples(instance: &Instance) -> Samples {
         let at = instance.last_success.get(kind).map_or(0.0, |time| unix_seconds(*time));
         samples.push_with(&own::LAST_POLL, vec![("kind", kind.into())], at);
     }
-    for (kind, ticker) in [("ping", &instance.ping), ("info", &instance.info), ("scan", &instance.scan)] {
-        samples.push_with(&own::POLLS_SKIPPED, vec![("kind", kind.into())], ticker.skipped() as f64);
+    for (kind, ticker) in [
+        ("ping", &instance.ping),
+        ("info", &instance.info),
+        ("scan", &instance.scan),
+    ] {
+        samples.push_with(
+            &own::POLLS_SKIPPED,
+            vec![("kind", kind.into())],
+            ticker.skipped() as f64,
+        );
     }
     let dropped = instance.accumulators.series_dropped as f64;
     samples.push_with(&own::SERIES_DROPPED, vec![("reason", "label_values".into())], dropped);
@@ -168,11 +194,19 @@ fn peer_samples(instance: &Instance, samples: &mut Samples) {
     if let Some(verdict) = instance.verdict {
         let failure = verdict.state.filter(|_| !verdict.up);
         let reason = failure.map_or("", Reason::as_label);
-        samples.push_with(&own::PEER_LAST_SCRAPE_ERROR, vec![("err", reason.into())], flag(failure.is_some()));
+        samples.push_with(
+            &own::PEER_LAST_SCRAPE_ERROR,
+            vec![("err", reason.into())],
+            flag(failure.is_some()),
+        );
     }
     let polls = instance.accumulators.info_polls;
     samples.push(&own::PEER_SCRAPES, polls.count as f64);
-    let summary = Value::Summary { quantiles: Vec::new(), sum: polls.seconds, count: polls.count };
+    let summary = Value::Summary {
+        quantiles: Vec::new(),
+        sum: polls.seconds,
+        count: polls.count,
+    };
     samples.push_value(&own::PEER_SCRAPE_DURATION, Vec::new(), summary);
     samples.push(&own::PEER_KEY_GROUPS_DURATION, 0.0);
 }

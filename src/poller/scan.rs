@@ -51,20 +51,45 @@ pub struct ScanFailure {
 ///
 /// # Errors
 /// [`ScanFailure`] when the connect, an exchange or a reply failed; nothing is counted then.
-pub async fn run(config: &InstanceConfig, connector: &Connector, paced: bool, remembered_keys: usize) -> Result<ScanOutcome, ScanFailure> {
+pub async fn run(
+    config: &InstanceConfig,
+    connector: &Connector,
+    paced: bool,
+    remembered_keys: usize,
+) -> Result<ScanOutcome, ScanFailure> {
     let started = Instant::now();
     let mut databases = Vec::new();
     let mut sessions = BTreeMap::new();
     let mut connection = match connector.connect(started + config.poll.timeout).await {
         Ok((connection, _)) => connection,
-        Err((_, error)) => return Err(ScanFailure { error, at_connect: true, databases }),
+        Err((_, error)) => {
+            return Err(ScanFailure {
+                error,
+                at_connect: true,
+                databases,
+            });
+        }
     };
-    let wanted: BTreeSet<u32> = config.sessions.iter().flat_map(|store| store.databases.iter().copied()).collect();
+    let wanted: BTreeSet<u32> = config
+        .sessions
+        .iter()
+        .flat_map(|store| store.databases.iter().copied())
+        .collect();
     let share = if paced { config.scan.redis_share } else { 0.0 };
     let count = if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT };
     for database in wanted {
-        let stores = config.sessions.iter().enumerate().filter(|(_, store)| store.databases.contains(&database));
-        let pass = Pass { config, share, count, remembered_keys, database };
+        let stores = config
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, store)| store.databases.contains(&database));
+        let pass = Pass {
+            config,
+            share,
+            count,
+            remembered_keys,
+            database,
+        };
         match pass.run(&mut connection, stores).await {
             Ok((outcome, counts)) => {
                 databases.push(outcome);
@@ -74,11 +99,20 @@ pub async fn run(config: &InstanceConfig, connector: &Connector, paced: bool, re
             }
             Err((partial, error)) => {
                 databases.extend(partial);
-                return Err(ScanFailure { error, at_connect: false, databases });
+                return Err(ScanFailure {
+                    error,
+                    at_connect: false,
+                    databases,
+                });
             }
         }
     }
-    Ok(ScanOutcome { duration: started.elapsed(), databases, sessions, ended_at: SystemTime::now() })
+    Ok(ScanOutcome {
+        duration: started.elapsed(),
+        databases,
+        sessions,
+        ended_at: SystemTime::now(),
+    })
 }
 
 /// What the pass over one database needs to know.
@@ -103,19 +137,27 @@ impl Pass<'_> {
         let select = Command::new(1, &["SELECT"]).arg(self.database.to_string());
         let size = Command::new(1, &["DBSIZE"]);
         let opening = [select, size.clone()];
-        let replies = connection.exchange(&opening, self.deadline()).await.map_err(|error| (None, error))?;
+        let replies = connection
+            .exchange(&opening, self.deadline())
+            .await
+            .map_err(|error| (None, error))?;
         let round_trip = started.elapsed();
         for (reply, command) in replies.iter().zip(&opening) {
             refused(reply, command, self.config).map_err(|error| (None, error))?;
         }
-        let database_size = replies.get(1).and_then(whole_number).ok_or_else(|| (None, self.shape_error("DBSIZE")))?;
+        let database_size = replies
+            .get(1)
+            .and_then(whole_number)
+            .ok_or_else(|| (None, self.shape_error("DBSIZE")))?;
         let mut pass = DatabasePass::new(self.database, stores, self.count, self.remembered_keys, database_size);
         let mut pacer = Pacer::new(self.share, round_trip);
         loop {
             let sent = Instant::now();
             let before = pass.keys_examined();
             let command = pass.command();
-            let step = connection.exchange(std::slice::from_ref(&command), self.deadline()).await;
+            let step = connection
+                .exchange(std::slice::from_ref(&command), self.deadline())
+                .await;
             let progress = step.and_then(|replies| match replies.first() {
                 Some(reply) => {
                     refused(reply, &command, self.config)?;
@@ -183,6 +225,10 @@ fn refused(reply: &Reply, command: &Command, config: &InstanceConfig) -> Result<
     let code = crate::collectors::sanitised_code(reply);
     Err(RedisError {
         reason: crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other),
-        message: format!("{}: {} was refused with {code}; sessions cannot be counted", config.name, command.name().to_uppercase()),
+        message: format!(
+            "{}: {} was refused with {code}; sessions cannot be counted",
+            config.name,
+            command.name().to_uppercase()
+        ),
     })
 }

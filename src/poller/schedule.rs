@@ -18,7 +18,11 @@ pub struct Ticker {
 impl Ticker {
     /// A ticker whose first tick is due at `start`.
     pub fn new(interval: Duration, start: Instant) -> Self {
-        Self { interval, next: start, skipped: 0 }
+        Self {
+            interval,
+            next: start,
+            skipped: 0,
+        }
     }
 
     /// When the next tick is due.
@@ -37,7 +41,10 @@ impl Ticker {
         let missed = late.as_nanos() / self.interval.as_nanos().max(1) + 1;
         let missed = u32::try_from(missed).unwrap_or(u32::MAX);
         self.skipped += u64::from(missed);
-        self.next = self.next.checked_add(self.interval.saturating_mul(missed)).unwrap_or(now + self.interval);
+        self.next = self
+            .next
+            .checked_add(self.interval.saturating_mul(missed))
+            .unwrap_or(now + self.interval);
     }
 
     /// Makes the next tick due at once and puts the grid there.

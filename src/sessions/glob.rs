@@ -90,7 +90,9 @@ impl Token {
         match self {
             Self::Any | Self::One => true,
             Self::Byte(literal) => *literal == byte,
-            Self::Class { negated, ranges } => ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated,
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated
+            }
         }
     }
 }
@@ -170,7 +172,10 @@ mod tests {
     #[test]
     fn many_stars_stay_cheap() {
         let pattern = "*a".repeat(50);
-        assert!(!matches(&pattern, &"a".repeat(49).replace('a', "ab").repeat(40)[1..1000]));
+        assert!(!matches(
+            &pattern,
+            &"a".repeat(49).replace('a', "ab").repeat(40)[1..1000]
+        ));
     }
 
     proptest! {

@@ -26,7 +26,12 @@ impl Pacer {
     /// A pacer for one pass. `share` 0 means unpaced; `round_trip` is that of a command which costs the server next to nothing.
     pub fn new(share: f64, round_trip: Duration) -> Self {
         let share = (share > 0.0).then_some(share.min(1.0));
-        Self { share, floor_seconds: round_trip.as_secs_f64(), owed_seconds: 0.0, used_seconds: 0.0 }
+        Self {
+            share,
+            floor_seconds: round_trip.as_secs_f64(),
+            owed_seconds: 0.0,
+            used_seconds: 0.0,
+        }
     }
 
     /// Notes a step and returns how long to rest before the next one.

@@ -36,7 +36,10 @@ impl StoreMatcher {
     /// From the configuration of a store.
     pub fn new(store: &StoreConfig) -> Self {
         let compile = |globs: &[String]| globs.iter().map(|glob| Glob::new(glob.as_bytes())).collect();
-        Self { matches: compile(&store.matches), excludes: compile(&store.excludes) }
+        Self {
+            matches: compile(&store.matches),
+            excludes: compile(&store.excludes),
+        }
     }
 
     /// Whether one of the globs matches and none of the excluded ones does.
@@ -150,7 +153,10 @@ impl DatabasePass {
 
     /// The command of the next step.
     pub fn command(&self) -> Command {
-        Command::new(1, &["SCAN"]).arg(self.cursor.clone()).arg("COUNT").arg(self.count.to_string())
+        Command::new(1, &["SCAN"])
+            .arg(self.cursor.clone())
+            .arg("COUNT")
+            .arg(self.count.to_string())
     }
 
     /// Takes the reply of a step.
@@ -161,8 +167,12 @@ impl DatabasePass {
         if matches!(reply, Reply::Error(_)) {
             return Err(PassError::Refused(crate::collectors::sanitised_code(reply)));
         }
-        let Some([cursor, keys]) = reply.as_array() else { return Err(PassError::Shape) };
-        let (Some(cursor), Some(keys)) = (cursor.as_bytes(), keys.as_array()) else { return Err(PassError::Shape) };
+        let Some([cursor, keys]) = reply.as_array() else {
+            return Err(PassError::Shape);
+        };
+        let (Some(cursor), Some(keys)) = (cursor.as_bytes(), keys.as_array()) else {
+            return Err(PassError::Shape);
+        };
         for key in keys {
             let key = key.as_bytes().ok_or(PassError::Shape)?;
             self.keys_examined += 1;
@@ -176,7 +186,10 @@ impl DatabasePass {
         if cursor == b"0" {
             return Ok(Progress::Done);
         }
-        let most_keys = self.database_size.saturating_mul(MAX_TIMES_DATABASE).saturating_add(EXTRA_KEYS);
+        let most_keys = self
+            .database_size
+            .saturating_mul(MAX_TIMES_DATABASE)
+            .saturating_add(EXTRA_KEYS);
         if self.empty_steps > MAX_EMPTY_STEPS || self.keys_examined > most_keys {
             return Err(PassError::Endless);
         }
@@ -197,7 +210,11 @@ impl DatabasePass {
 
     /// Keys examined over the keys of the database, 1 for an empty one. Above 1 when keys came in during the pass.
     pub fn coverage_ratio(&self, database_size: u64) -> f64 {
-        if database_size == 0 { 1.0 } else { self.keys_examined as f64 / database_size as f64 }
+        if database_size == 0 {
+            1.0
+        } else {
+            self.keys_examined as f64 / database_size as f64
+        }
     }
 }
 
@@ -229,14 +246,20 @@ mod tests {
 
     fn page(cursor: &'static str, keys: &[&'static str]) -> Reply {
         let bulk = |text: &'static str| Reply::Bulk(Bytes::from_static(text.as_bytes()));
-        Reply::Array(vec![bulk(cursor), Reply::Array(keys.iter().map(|key| bulk(key)).collect())])
+        Reply::Array(vec![
+            bulk(cursor),
+            Reply::Array(keys.iter().map(|key| bulk(key)).collect()),
+        ])
     }
 
     #[test]
     fn counts_each_session_once() {
         let web = store(&["sess:*"], &["sess:lock:*"]);
         let mut pass = DatabasePass::new(0, [(3, &web)].into_iter(), PACED_COUNT, 1000, 5);
-        assert_eq!(pass.absorb(&page("7", &["sess:a", "other", "sess:lock:a"])), Ok(Progress::More));
+        assert_eq!(
+            pass.absorb(&page("7", &["sess:a", "other", "sess:lock:a"])),
+            Ok(Progress::More)
+        );
         let command = pass.command();
         let words: Vec<&[u8]> = command.words().iter().map(AsRef::as_ref).collect();
         assert_eq!(words, [&b"SCAN"[..], b"7", b"COUNT", b"100"]);
@@ -259,7 +282,10 @@ mod tests {
         let web = store(&["*"], &[]);
         let new = || DatabasePass::new(0, [(0, &web)].into_iter(), PACED_COUNT, 1, 0);
         assert_eq!(new().absorb(&Reply::Null), Err(PassError::Shape));
-        assert_eq!(new().absorb(&Reply::Array(vec![Reply::Null, Reply::Null])), Err(PassError::Shape));
+        assert_eq!(
+            new().absorb(&Reply::Array(vec![Reply::Null, Reply::Null])),
+            Err(PassError::Shape)
+        );
         assert_eq!(
             new().absorb(&Reply::Error(Bytes::from_static(b"NOPERM this user"))),
             Err(PassError::Refused("NOPERM".to_owned()))

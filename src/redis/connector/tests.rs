@@ -26,7 +26,10 @@ async fn login(answer: &str) -> Result<Connection, RedisError> {
         Err((handshake, error)) => {
             assert_eq!(phases(&handshake), [Phase::Tcp, Phase::Auth]);
             let select = "SELECT 3 was refused";
-            assert!(error.message.contains("while logging in") || error.message.contains(select), "{error}");
+            assert!(
+                error.message.contains("while logging in") || error.message.contains(select),
+                "{error}"
+            );
             assert!(
                 !error.message.contains("hunter2") && !error.message.contains("exporter:"),
                 "{error}"
