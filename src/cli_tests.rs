@@ -129,7 +129,7 @@ fn what_makes_no_sense_is_wrong_usage() {
         (
             vec![],
             vec![("REDIS_SESSION_EXPORTER_LOG_LEVEL", "loud")],
-            "LOG_LEVEL must be one of debug, info, warn, error",
+            "LOG_LEVEL must be one of error, warn, info, debug",
         ),
         (
             vec![],
