@@ -1,5 +1,6 @@
 //! What an instance counts over its whole life: they live outside snapshots and survive reconnects and reloads.
 
+use crate::exposition::chunk::Chunk;
 use crate::metric::Distribution;
 use crate::redis::Reason;
 use std::time::Duration;
@@ -90,6 +91,40 @@ impl DurationSum {
     }
 }
 
+/// What was left out of the metrics, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Label values beyond a limit; each may stand for several series.
+    pub label_values: u64,
+    /// Series with the labels of another one.
+    pub duplicate: u64,
+    /// Values that the exposition formats forbid.
+    pub invalid: u64,
+    /// Series beyond the largest size of one family.
+    pub size: u64,
+}
+
+impl Dropped {
+    /// Adds what the rendering of a section left out.
+    pub fn add(&mut self, chunks: &[Chunk]) {
+        for chunk in chunks {
+            self.duplicate += chunk.dropped.duplicate as u64;
+            self.invalid += chunk.dropped.invalid as u64;
+            self.size += chunk.dropped.limit as u64;
+        }
+    }
+
+    /// Label value of `reason`, and how many.
+    pub fn by_reason(&self) -> [(&'static str, u64); 4] {
+        [
+            ("label_values", self.label_values),
+            ("duplicate", self.duplicate),
+            ("invalid", self.invalid),
+            ("size", self.size),
+        ]
+    }
+}
+
 /// Everything that one instance accumulates.
 #[derive(Debug, Clone)]
 pub struct Accumulators {
@@ -111,8 +146,8 @@ pub struct Accumulators {
     pub scanned_keys: std::collections::BTreeMap<u32, u64>,
     /// Server time taken by scans as estimated from round trips, in seconds, by database.
     pub scan_redis_seconds: std::collections::BTreeMap<u32, f64>,
-    /// Series left out because a limit was reached.
-    pub series_dropped: u64,
+    /// What was left out of the metrics.
+    pub dropped: Dropped,
 }
 
 impl Default for Accumulators {
@@ -127,7 +162,7 @@ impl Default for Accumulators {
             info_polls: DurationSum::default(),
             scanned_keys: std::collections::BTreeMap::new(),
             scan_redis_seconds: std::collections::BTreeMap::new(),
-            series_dropped: 0,
+            dropped: Dropped::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::config::InstanceConfig;
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
 use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -33,6 +33,8 @@ pub struct CollectorOutcome {
     pub name: &'static str,
     /// Its samples, or why there are none.
     pub result: Result<Samples, CollectError>,
+    /// The commands that it asks for and that are not to be had here. A collector that can show something without them does.
+    pub missing: Vec<(String, Unavailable)>,
     /// The batch's round trips, which all collectors share, and its own work.
     pub duration: Duration,
 }
@@ -123,10 +125,12 @@ pub async fn poll(
         .iter_mut()
         .map(|collector| {
             let begun = Instant::now();
+            let missing = missing(collector, server.as_ref(), capabilities);
             let result = collect(collector, &context);
             CollectorOutcome {
                 name: collector.spec.name,
                 result,
+                missing,
                 duration: exchange + begun.elapsed(),
             }
         })
@@ -186,18 +190,18 @@ fn info_error(reply: &Reply) -> RedisError {
     }
 }
 
-/// The commands among the capabilities that a collector of this outcome misses, for the metric and for `check`.
-pub fn unavailable_of(outcome: &CollectorOutcome) -> Option<(&str, Unavailable)> {
-    match &outcome.result {
-        Err(CollectError::Unavailable { command, reason }) => Some((command, *reason)),
-        _ => None,
-    }
-}
-
-/// The samples of an outcome by collector, for tests and `check`.
-pub fn successes(poll: &InfoPoll) -> BTreeMap<&'static str, bool> {
-    poll.outcomes
-        .iter()
-        .map(|outcome| (outcome.name, outcome.result.is_ok()))
-        .collect()
+/// What of the collector's commands, INFO included, is not to be had on this connection.
+fn missing(
+    running: &RunningCollector,
+    server: Option<&Server>,
+    capabilities: &Capabilities,
+) -> Vec<(String, Unavailable)> {
+    let requests = running.collector.requests(server);
+    let mut names: Vec<String> = std::iter::once(info_command())
+        .chain(requests)
+        .map(|command| command.name())
+        .collect();
+    names.dedup();
+    let unavailable = |name: String| capabilities.get(&name).map(|reason| (name, reason));
+    names.into_iter().filter_map(unavailable).collect()
 }

@@ -1,18 +1,23 @@
 //! The task of one instance: it owns the kept connection, the schedule, the verdicts and everything that accumulates.
+//!
+//! `exchanges` holds what happens on the kept connection (PING, INFO), `actors` what runs beside it (the fresh connection, scans).
+
+mod actors;
+mod exchanges;
 
 use super::accumulators::Accumulators;
-use super::details::{CollectorFacts, DatedError, InstanceDetails, StoreFacts};
-use super::info_poll::{self, CollectorOutcome, RunningCollector};
+use super::details::{CollectorFacts, InstanceDetails};
+use super::info_poll::{self, RunningCollector};
 use super::publish;
-use super::scan::{self, ScanFailure, ScanOutcome};
+use super::scan::{ScanFailure, ScanOutcome};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
-use crate::collectors::{CollectError, Server, Unavailable};
+use crate::collectors::{Server, Unavailable};
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Connector, Handshake, Reason, RedisError};
+use crate::redis::{Connection, Connector, Handshake, Reason, RedisError};
 use crate::snapshot::{InstanceSnapshot, Registration, Section, SectionKey, SnapshotStore};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -114,6 +119,10 @@ pub struct Instance {
     is_replica: bool,
     info_ended_once: bool,
     previous_refusals: Option<f64>,
+    /// INFO was left out because there was no connection; it is due as soon as there is one.
+    info_owed: bool,
+    /// Commands that are not to be had here and were logged as such.
+    reported_missing: BTreeSet<(String, Unavailable)>,
     probe_task: Option<AbortOnDrop>,
     scan_task: Option<AbortOnDrop>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
@@ -148,6 +157,8 @@ impl Instance {
             is_replica: false,
             info_ended_once: false,
             previous_refusals: None,
+            info_owed: false,
+            reported_missing: BTreeSet::new(),
             probe_task: None,
             scan_task: None,
             reports: mpsc::channel(RESULT_QUEUE),
@@ -223,6 +234,7 @@ impl Instance {
         }
         // Permissions may have been mended together with the file, so what was refused is tried again.
         self.capabilities = Capabilities::default();
+        self.reported_missing.clear();
         self.connector = Connector::new(&new);
         self.running = info_poll::collectors_of(&new);
         self.label_block = publish::label_block(&new);
@@ -253,391 +265,6 @@ impl Instance {
 
     fn scans(&self) -> bool {
         self.is_on("sessions") && !self.config.sessions.is_empty() && !self.is_replica
-    }
-
-    /// Makes sure that there is an open connection.
-    async fn ensure_connected(&mut self, deadline: Instant) -> Result<(), RedisError> {
-        if self.connection.as_mut().is_some_and(Connection::is_idle_and_open) {
-            return Ok(());
-        }
-        self.connection = None;
-        self.capabilities = Capabilities::default();
-        self.server = None;
-        self.accumulators.connects += 1;
-        let started = Instant::now();
-        match self.connector.connect(deadline).await {
-            Ok((connection, _)) => {
-                self.last_connect = Some(started.elapsed());
-                self.connection = Some(connection);
-                Ok(())
-            }
-            Err((_, error)) => {
-                self.accumulators.connect_failures += 1;
-                Err(error)
-            }
-        }
-    }
-
-    /// PING on the kept connection, after a reconnect where one is due.
-    async fn on_ping(&mut self) {
-        let started = Instant::now();
-        let deadline = started + self.config.poll.timeout;
-        let had_connection = self.connection.is_some();
-        self.accumulators.pings += 1;
-        let (outcome, waited) = match self.ensure_connected(deadline).await {
-            Err(error) => (Err(error), started.elapsed()),
-            Ok(()) => {
-                let sent = Instant::now();
-                (self.exchange_ping(deadline).await, sent.elapsed())
-            }
-        };
-        self.accumulators.ping_duration.observe(waited.as_secs_f64());
-        match outcome {
-            Ok(()) => {
-                self.details.ping_seconds = Some(waited.as_secs_f64());
-                self.last_success.insert("ping", SystemTime::now());
-                self.note_collector("ping", Ok(()), waited);
-                self.judge(Verdict {
-                    state: None,
-                    connected: true,
-                    up: true,
-                });
-                if !had_connection && self.last_success.contains_key("info") {
-                    // Back after a failure: INFO values are due now, not at the end of their interval.
-                    self.info.hasten(Instant::now());
-                }
-            }
-            Err(error) => {
-                self.accumulators.ping_failures += 1;
-                self.details.ping_seconds = None;
-                self.note_collector("ping", Err(error.message.clone()), waited);
-                self.fail(&error, false);
-            }
-        }
-        self.details.first_poll_ended |= !self.is_on_info();
-        self.publish_ping();
-    }
-
-    async fn exchange_ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
-        let Some(connection) = self.connection.as_mut() else {
-            return Err(RedisError {
-                reason: Reason::Closed,
-                message: "there is no connection".to_owned(),
-            });
-        };
-        let replies = connection.exchange(&[Command::new(1, &["PING"])], deadline).await;
-        let outcome = replies.and_then(|replies| crate::redis::expect_pong(replies.first()));
-        if let Err(error) = &outcome
-            && !error.reason.is_answer()
-        {
-            self.connection = None;
-        }
-        outcome
-    }
-
-    fn is_on_info(&self) -> bool {
-        !self.running.is_empty()
-    }
-
-    /// Counts and logs a failed exchange and changes the verdict.
-    fn fail(&mut self, error: &RedisError, keeps_connected: bool) {
-        self.accumulators.errors.add(error.reason);
-        let connected = keeps_connected && self.verdict.is_some_and(|verdict| verdict.connected);
-        let changed = self.verdict.is_none_or(|verdict| verdict.state != Some(error.reason));
-        if changed {
-            self.remember_error(&error.message);
-        }
-        self.judge(Verdict {
-            state: Some(error.reason),
-            connected,
-            up: error.reason.is_up(),
-        });
-    }
-
-    fn judge(&mut self, verdict: Verdict) {
-        let before = self.verdict.replace(verdict);
-        if before.map(|before| before.state) == Some(verdict.state) {
-            return;
-        }
-        match verdict.state {
-            None => tracing::info!(instance = %self.name, address = %self.config.address, "Redis answers"),
-            Some(reason) => {
-                let sentence = self
-                    .details
-                    .errors
-                    .last()
-                    .map(|error| error.sentence.clone())
-                    .unwrap_or_default();
-                let reason = reason.as_label();
-                tracing::error!(instance = %self.name, address = %self.config.address, reason, error = %sentence, "Redis does not answer as it should");
-            }
-        }
-    }
-
-    fn remember_error(&mut self, sentence: &str) {
-        if self.details.errors.len() >= KEPT_ERRORS {
-            self.details.errors.remove(0);
-        }
-        self.details.errors.push(DatedError {
-            at: SystemTime::now(),
-            sentence: sentence.to_owned(),
-        });
-    }
-
-    /// One INFO batch on the kept connection.
-    async fn on_info(&mut self) {
-        if !self.is_on_info() {
-            self.info_ended_once = true;
-            return;
-        }
-        let started = Instant::now();
-        let deadline = started + self.config.poll.timeout;
-        let open = self.connection.as_mut().is_some_and(Connection::is_idle_and_open);
-        let connection = if open { self.connection.as_mut() } else { None };
-        let outcome = match connection {
-            Some(connection) => {
-                let known = self.server.as_ref();
-                info_poll::poll(connection, &mut self.running, known, &mut self.capabilities, deadline).await
-            }
-            // The next PING reconnects and brings INFO forward; a second attempt here would only add to a dead server's load.
-            None => {
-                self.mark_info_collectors("there is no connection");
-                self.end_info(started);
-                return;
-            }
-        };
-        match outcome {
-            Ok(poll) => {
-                self.server = poll.server;
-                if let Some(info) = &poll.info {
-                    self.is_replica = info.get("role") == Some("slave");
-                    self.note_info(info);
-                }
-                for outcome in poll.outcomes {
-                    self.on_collected(outcome);
-                }
-                self.last_success.insert("info", SystemTime::now());
-                if let Some(verdict) = self.verdict
-                    && verdict.connected
-                {
-                    self.judge(Verdict {
-                        state: None,
-                        connected: true,
-                        up: true,
-                    });
-                }
-            }
-            Err(error) => {
-                let answered = error.reason.is_answer();
-                if !answered {
-                    self.connection = None;
-                }
-                self.mark_info_collectors(&error.message);
-                self.fail(&error, answered);
-            }
-        }
-        self.end_info(started);
-        self.publish_ping();
-    }
-
-    fn end_info(&mut self, started: Instant) {
-        let duration = started.elapsed();
-        self.last_info_duration = Some(duration);
-        self.accumulators.info_polls.observe(duration);
-        self.details.first_poll_ended = true;
-        self.info_ended_once = true;
-    }
-
-    fn note_info(&mut self, info: &crate::redis::Info) {
-        let Some(server) = &self.server else { return };
-        let refusals = crate::collectors::facts::write_refusals(info);
-        let mut facts = crate::collectors::facts::facts(info, server, &self.config.expect);
-        facts.new_write_refusals = match (self.previous_refusals, refusals) {
-            (Some(before), Some(now)) if now > before => now - before,
-            _ => 0.0,
-        };
-        facts.expires_at = Some((Instant::now() + self.config.poll.info_stale_after).into_std());
-        self.previous_refusals = refusals;
-        self.details.info = Some(Arc::new(facts));
-    }
-
-    fn on_collected(&mut self, outcome: CollectorOutcome) {
-        let key = SectionKey {
-            collector: outcome.name,
-            part: "values",
-        };
-        let unavailable = info_poll::unavailable_of(&outcome).map(|(_, reason)| reason);
-        match outcome.result {
-            Ok(samples) => {
-                self.accumulators.series_dropped += samples.dropped();
-                let section = publish::section(outcome.name, samples, Some(self.config.poll.info_stale_after));
-                self.sections.insert(key, Arc::new(section));
-                self.note_collector(outcome.name, Ok(()), outcome.duration);
-            }
-            Err(error) => {
-                if matches!(error, CollectError::Unavailable { .. }) {
-                    // Known to be impossible, not merely late: yesterday's values would only mislead.
-                    self.sections.remove(&key);
-                }
-                self.note_collector(outcome.name, Err(error.to_string()), outcome.duration);
-            }
-        }
-        if let Some(state) = self.collector_states.get_mut(outcome.name) {
-            state.unavailable = unavailable;
-        }
-    }
-
-    fn mark_info_collectors(&mut self, why: &str) {
-        let names: Vec<_> = self.running.iter().map(|running| running.spec.name).collect();
-        for name in names {
-            let state = self.collector_states.entry(name).or_default();
-            state.success = false;
-            state.error = Some(why.to_owned());
-        }
-    }
-
-    /// Remembers a collector's turn and logs a change of its state once.
-    fn note_collector(&mut self, name: &'static str, result: Result<(), String>, duration: Duration) {
-        let before = self.collector_states.get(name);
-        let was_fine = before.is_none_or(|state| state.success);
-        let known_error = before.and_then(|state| state.error.clone());
-        let error = result.err();
-        // The kept and the fresh connection log their own verdicts.
-        if let Some(sentence) = &error
-            && name != "ping"
-            && (was_fine || known_error.as_ref() != Some(sentence))
-        {
-            tracing::warn!(instance = %self.name, collector = name, error = %sentence, "a collector publishes nothing");
-        }
-        if error.is_none() && !was_fine && name != "ping" {
-            tracing::info!(instance = %self.name, collector = name, "a collector publishes again");
-        }
-        let state = CollectorState {
-            success: error.is_none(),
-            duration,
-            unavailable: None,
-            error,
-        };
-        self.collector_states.insert(name, state);
-    }
-
-    /// Starts the fresh connection of the `connect` collector, unless one is still under way.
-    fn start_probe(&mut self) {
-        // A task that ended without a report has panicked: its place is free again.
-        if !self.is_on("connect") || self.probe_task.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        let connector = self.connector.clone();
-        let reports = self.reports.0.clone();
-        let timeout = self.config.poll.timeout;
-        self.probe_task = Some(AbortOnDrop::spawn(async move {
-            let started = Instant::now();
-            let (handshake, outcome) = connector.probe(started + timeout).await;
-            // The receiver is gone only when the instance is, or was reconfigured: nobody waits for this result then.
-            let _ = reports.send(Report::Probe(handshake, outcome, started.elapsed())).await;
-        }));
-    }
-
-    /// Starts a scan pass, unless one is still under way or there is nothing to count.
-    fn start_scan(&mut self, paced: bool) {
-        if !self.scans() {
-            self.sections
-                .retain(|key, _| key.collector != "sessions" || key.part == "counters");
-            self.details.sessions.clear();
-            return;
-        }
-        if self.scan_task.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        let connector = self.connector.clone();
-        let reports = self.reports.0.clone();
-        let config = self.config.clone();
-        let remembered = self.surroundings.scan_remembered_keys;
-        self.scan_task = Some(AbortOnDrop::spawn(async move {
-            let started = Instant::now();
-            let outcome = scan::run(&config, &connector, paced, remembered).await;
-            let _ = reports.send(Report::Scan(outcome, started.elapsed())).await;
-        }));
-    }
-
-    fn on_report(&mut self, report: Report) {
-        match report {
-            Report::Probe(handshake, outcome, duration) => {
-                self.probe_task = None;
-                self.on_probe(&handshake, outcome, duration);
-            }
-            Report::Scan(outcome, duration) => {
-                self.scan_task = None;
-                self.on_scan(outcome, duration);
-            }
-        }
-    }
-
-    fn on_probe(&mut self, handshake: &Handshake, outcome: Result<(), RedisError>, duration: Duration) {
-        self.accumulators.connects += 1;
-        if let Err(error) = &outcome {
-            self.accumulators.connect_failures += 1;
-            self.accumulators.errors.add(error.reason);
-        }
-        let samples = publish::connect_samples(handshake, outcome.is_ok());
-        let lifetime = self.config.poll.connect_interval * publish::INTERVALS_UNTIL_STALE + self.config.poll.timeout;
-        let section = publish::section("connect", samples, Some(lifetime));
-        self.sections.insert(
-            SectionKey {
-                collector: "connect",
-                part: "values",
-            },
-            Arc::new(section),
-        );
-        self.note_collector("connect", outcome.map_err(|error| error.message), duration);
-        self.publish_ping();
-    }
-
-    fn on_scan(&mut self, outcome: Result<ScanOutcome, ScanFailure>, duration: Duration) {
-        self.accumulators.connects += 1;
-        let databases = match &outcome {
-            Ok(outcome) => &outcome.databases,
-            Err(failure) => &failure.databases,
-        };
-        for database in databases {
-            *self.accumulators.scanned_keys.entry(database.database).or_default() += database.keys_examined;
-            *self
-                .accumulators
-                .scan_redis_seconds
-                .entry(database.database)
-                .or_default() += database.redis_seconds;
-        }
-        match outcome {
-            Ok(outcome) => {
-                let lifetime = self.config.poll.scan_interval.max(outcome.duration) * publish::INTERVALS_UNTIL_STALE;
-                let samples = publish::session_samples(&self.config, &outcome);
-                let section = publish::section("sessions", samples, Some(lifetime));
-                self.sections.insert(
-                    SectionKey {
-                        collector: "sessions",
-                        part: "values",
-                    },
-                    Arc::new(section),
-                );
-                self.details.sessions = store_facts(&self.config, &outcome, lifetime);
-                self.last_success.insert("scan", outcome.ended_at);
-                self.note_collector("sessions", Ok(()), duration);
-            }
-            Err(failure) => {
-                self.accumulators.connect_failures += u64::from(failure.at_connect);
-                self.accumulators.errors.add(failure.error.reason);
-                self.note_collector("sessions", Err(failure.error.message), duration);
-            }
-        }
-        let counters = publish::session_counters(&self.accumulators);
-        let section = publish::section("sessions", counters, None);
-        self.sections.insert(
-            SectionKey {
-                collector: "sessions",
-                part: "counters",
-            },
-            Arc::new(section),
-        );
     }
 
     fn publish_ping(&mut self) {
@@ -703,21 +330,4 @@ impl Instance {
             },
         );
     }
-}
-
-fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duration) -> Vec<StoreFacts> {
-    let expires_at = std::time::Instant::now() + lifetime;
-    config
-        .sessions
-        .iter()
-        .enumerate()
-        .filter_map(|(index, store)| {
-            let active = *outcome.sessions.get(&index)?;
-            Some(StoreFacts {
-                name: store.name.clone(),
-                active,
-                expires_at,
-            })
-        })
-        .collect()
 }

@@ -177,8 +177,9 @@ pub fn exporter_samples(instance: &Instance) -> Samples {
             ticker.skipped() as f64,
         );
     }
-    let dropped = instance.accumulators.series_dropped as f64;
-    samples.push_with(&own::SERIES_DROPPED, vec![("reason", "label_values".into())], dropped);
+    for (reason, count) in instance.accumulators.dropped.by_reason() {
+        samples.push_with(&own::SERIES_DROPPED, vec![("reason", reason.into())], count as f64);
+    }
     peer_samples(instance, &mut samples);
     samples
 }

@@ -40,7 +40,7 @@ descriptors! {
         "Polls of this kind that were left out because the one before was still running when they were due.";
     /// Series left out at a limit.
     SERIES_DROPPED = Counter "redis_session_exporter_series_dropped_total" ["reason"]
-        "Series left out of the metrics because a limit of the configuration was reached.";
+        "What was left out of the metrics: label values beyond their limit (each may stand for several series), series with the labels of another one, values that the formats forbid, and what exceeds the largest size of one family.";
     /// Seconds of the last INFO poll.
     PEER_LAST_SCRAPE_DURATION = Gauge "redis_exporter_last_scrape_duration_seconds" []
         "How long the last INFO poll took. Under the name of redis_exporter, where it was the time of a scrape.";

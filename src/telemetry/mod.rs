@@ -32,7 +32,7 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// The commit, from `REDIS_SESSION_EXPORTER_REVISION`.
     pub revision: &'static str,
-    /// The compiler, from `REDIS_SESSION_EXPORTER_RUSTC`.
+    /// The version of the compiler, e.g. `1.95.0`.
     pub rustc: &'static str,
 }
 
@@ -52,10 +52,7 @@ impl BuildInfo {
             Some(revision) => revision,
             None => UNKNOWN,
         },
-        rustc: match option_env!("REDIS_SESSION_EXPORTER_RUSTC") {
-            Some(rustc) => rustc,
-            None => UNKNOWN,
-        },
+        rustc: env!("BUILD_RUSTC"),
     };
 }
 
