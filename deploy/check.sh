@@ -3,14 +3,14 @@
 #
 #   deploy/check.sh [BINARY]
 set -euo pipefail
+binary="${1:+$(realpath "$1")}"
 cd "$(dirname "$0")"
 
 fail() { echo "deploy/check: $*" >&2; exit 1; }
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-if [ $# -gt 0 ]; then
-    binary="$(realpath "${1}")"
+if [ -n "$binary" ]; then
     checked=0
     /usr/bin/python3 check_yaml.py --extract "$work" kubernetes/*.yaml
     cp run/exporter.yaml "$work/run.yaml"
