@@ -222,30 +222,14 @@ fn is_wedged(details: &crate::poller::details::InstanceDetails, now: Instant) ->
     !limit.is_zero() && silent_for.is_some_and(|silent_for| silent_for > limit)
 }
 
-/// Seconds with milliseconds since 1970 as RFC 3339 in UTC: `2025-11-22T04:57:40.000Z`. Times before 1970 show as 1970.
+/// A time as RFC 3339 in UTC with milliseconds: `2025-11-22T04:57:40.000Z`. Times before 1970 show as 1970; times after the year
+/// 9999 have no such form and are empty.
 fn rfc3339(time: std::time::SystemTime) -> String {
-    const DAY: u64 = 86_400;
-    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
-    // Days are counted in eras of 400 years that begin on March 1st, so that leap days come last. The arithmetic follows
-    // from the lengths of 400 (146097 days), 100 (36524) and 4 (1461) Gregorian years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
-    )
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let time = humantime::format_rfc3339_millis(time.max(std::time::UNIX_EPOCH));
+    match write!(text, "{time}") {
+        Ok(()) => text,
+        Err(_) => String::new(),
+    }
 }
