@@ -1,0 +1,24 @@
+//! The exporter against real servers and scripted peers, looked at from outside: the binary with a configuration file, over HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic in a test's helper is the failure that the test reports"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod authentication;
+mod bench;
+mod commands;
+mod connections;
+mod fleet;
+mod freshness;
+mod http;
+mod info_faults;
+mod peer_faults;
+mod permissions;
+mod reload;
+mod server_faults;
+mod sessions;
