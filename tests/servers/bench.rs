@@ -26,8 +26,8 @@ const HEALTHY_AGE: Duration = INFO.saturating_add(TIMEOUT).saturating_add(SLACK)
 pub struct Bench {
     /// The exporter.
     pub exporter: Exporter,
-    /// The server without a fault.
-    pub healthy: RedisServer,
+    /// The server without a fault; it ends with the bench.
+    _healthy: RedisServer,
 }
 
 impl Bench {
@@ -44,7 +44,7 @@ impl Bench {
         let config = config::fast(&[(FAULTY, address, further), (HEALTHY, &healthy.address(), "")]);
         let exporter = Exporter::start(&config);
         exporter.wait_until_up(&[HEALTHY]);
-        Self { exporter, healthy }
+        Self { exporter, _healthy: healthy }
     }
 
     /// Waits until the faulty instance shows one of these reasons, with `redis_up` as given and the connection down, while the

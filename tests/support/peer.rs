@@ -328,7 +328,7 @@ fn take_commands(buffer: &mut Vec<u8>) -> Vec<Vec<String>> {
 }
 
 fn command(buffer: &[u8], mut at: usize) -> Option<(Vec<String>, usize)> {
-    let mut number = |kind: u8, at: &mut usize| -> Option<usize> {
+    let number = |kind: u8, at: &mut usize| -> Option<usize> {
         let line = &buffer[*at..];
         let end = line.windows(2).position(|window| window == b"\r\n")?;
         assert_eq!(line[0], kind, "the exporter sends arrays of bulk strings");

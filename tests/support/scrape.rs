@@ -44,10 +44,11 @@ impl Scrape {
     }
 
     /// All samples of a metric that carry at least these labels.
-    pub fn all<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Sample> {
-        self.samples.iter().filter(move |sample| {
-            sample.name == name && labels.iter().all(|(label, value)| sample.labels.get(*label).is_some_and(|is| is == value))
-        })
+    pub fn all<'scrape>(&'scrape self, name: &str, labels: &[(&str, &str)]) -> std::vec::IntoIter<&'scrape Sample> {
+        let carries = |sample: &Sample, label: &str, value: &str| sample.labels.get(label).is_some_and(|is| is == value);
+        let found = self.samples.iter().filter(|sample| sample.name == name);
+        let found = found.filter(|sample| labels.iter().all(|(label, value)| carries(sample, label, value)));
+        found.collect::<Vec<_>>().into_iter()
     }
 
     /// The value of the one sample that carries at least these labels; `None` when there is none.
