@@ -15,7 +15,10 @@ fn wrong_password_never_continues_as_the_default_user() {
     let scrape = bench.fails_with(&["auth"], 0.0);
     assert!(!scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]));
     let stats = server.command(&["INFO", "commandstats"]).text();
-    assert!(!stats.contains("cmdstat_ping"), "PING went out after a refused AUTH:\n{stats}");
+    assert!(
+        !stats.contains("cmdstat_ping"),
+        "PING went out after a refused AUTH:\n{stats}"
+    );
     server.command(&["ACL", "SETUSER", "monitor", "resetpass", ">wrong"]);
     bench.recovers();
 }
@@ -34,7 +37,10 @@ fn nothing_but_the_handshake_follows_a_refused_auth() {
     bench.fails_with(&["auth"], 0.0);
     for words in peer.batches().iter().flat_map(|batch| &batch.commands) {
         let word = words[0].to_ascii_uppercase();
-        assert!(["AUTH", "HELLO", "CLIENT", "SELECT"].contains(&word.as_str()), "{words:?} after a refused AUTH");
+        assert!(
+            ["AUTH", "HELLO", "CLIENT", "SELECT"].contains(&word.as_str()),
+            "{words:?} after a refused AUTH"
+        );
     }
 }
 
@@ -75,7 +81,10 @@ fn password_file_that_is_not_there_and_then_is() {
     let file = server.path("password");
     let bench = Bench::new_without_waiting(&server.address(), &format!("password_file: {}", file.display()));
     bench.fails_with(&["auth"], 0.0);
-    assert!(bench.exporter.log().contains("password"), "the log names what cannot be read");
+    assert!(
+        bench.exporter.log().contains("password"),
+        "the log names what cannot be read"
+    );
     std::fs::write(&file, "late").unwrap();
     bench.recovers();
 }
@@ -97,12 +106,26 @@ fn special_characters_in_user_and_password() {
     let user = "us:er@host/%41+x#?";
     let password = "p@ss:w/ord%20&=#?\"'\\ü $x";
     let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", user, "on", &format!(">{password}"), "~*", "&*", "+@all"]);
+    server.command(&[
+        "ACL",
+        "SETUSER",
+        user,
+        "on",
+        &format!(">{password}"),
+        "~*",
+        "&*",
+        "+@all",
+    ]);
     // Once as keys of the file, once inside the address, percent-encoded.
     let quoted = |text: &str| text.replace('\'', "''");
     let keys = format!("username: '{}'\npassword: '{}'", quoted(user), quoted(password));
     let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    let address = format!("redis://{}:{}@127.0.0.1:{}", encode(user), encode(password), server.port);
+    let address = format!(
+        "redis://{}:{}@127.0.0.1:{}",
+        encode(user),
+        encode(password),
+        server.port
+    );
     let file = server.path("password");
     std::fs::write(&file, format!("{password}\n")).unwrap();
     let by_file = format!("username: '{}'\npassword_file: {}", quoted(user), file.display());
@@ -119,7 +142,19 @@ fn minimal_user_sees_all_that_it_may() {
     let server = RedisServer::start();
     server.command(&["SET", "sess:1", "x"]);
     server.command(&[
-        "ACL", "SETUSER", "monitor", "reset", "on", ">secret", "resetchannels", "-@all", "+ping", "+info", "+select", "+dbsize", "+scan",
+        "ACL",
+        "SETUSER",
+        "monitor",
+        "reset",
+        "on",
+        ">secret",
+        "resetchannels",
+        "-@all",
+        "+ping",
+        "+info",
+        "+select",
+        "+dbsize",
+        "+scan",
     ]);
     let further = "username: monitor\npassword: secret\nsessions:\n  - { store: web, match: [\"sess:*\"] }";
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
@@ -129,7 +164,12 @@ fn minimal_user_sees_all_that_it_may() {
         scrape.value("sessions_active", &labels) == Some(1.0)
     });
     assert!(scrape.has("redis_memory_used_bytes", &labels));
-    assert_eq!(scrape.sum("redis_connection_errors_total", &labels), 0.0, "{}", scrape.about("redis"));
+    assert_eq!(
+        scrape.sum("redis_connection_errors_total", &labels),
+        0.0,
+        "{}",
+        scrape.about("redis")
+    );
     let denied: Vec<&str> = scrape
         .all("redis_session_exporter_collector_unavailable", &[("reason", "denied")])
         .map(|sample| sample.labels["collector"].as_str())
@@ -153,5 +193,11 @@ fn unix_socket() {
     let scrape = exporter.wait_for_instance("plain", "the session is counted", BACK_BOUND, |scrape| {
         scrape.value("sessions_active", &[("instance", "plain")]) == Some(1.0)
     });
-    assert!(!scrape.has("redis_connect_phase_duration_seconds", &[("instance", "plain"), ("phase", "dns")]), "no name is resolved");
+    assert!(
+        !scrape.has(
+            "redis_connect_phase_duration_seconds",
+            &[("instance", "plain"), ("phase", "dns")]
+        ),
+        "no name is resolved"
+    );
 }

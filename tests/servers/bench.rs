@@ -44,7 +44,10 @@ impl Bench {
         let config = config::fast(&[(FAULTY, address, further), (HEALTHY, &healthy.address(), "")]);
         let exporter = Exporter::start(&config);
         exporter.wait_until_up(&[HEALTHY]);
-        Self { exporter, _healthy: healthy }
+        Self {
+            exporter,
+            _healthy: healthy,
+        }
     }
 
     /// Waits until the faulty instance shows one of these reasons, with `redis_up` as given and the connection down, while the
@@ -53,17 +56,31 @@ impl Bench {
         let labels = [("instance", FAULTY)];
         let what = format!("redis_up {up}, connection down with {reasons:?}");
         let scrape = self.watch(&what, DOWN_BOUND, |scrape| {
-            scrape.state(FAULTY).is_some_and(|state| reasons.contains(&state.as_str()))
+            scrape
+                .state(FAULTY)
+                .is_some_and(|state| reasons.contains(&state.as_str()))
                 && scrape.value("redis_up", &labels) == Some(up)
                 && scrape.value("redis_connection_status", &labels) == Some(0.0)
         });
         let counted: f64 = reasons
             .iter()
-            .map(|reason| scrape.sum("redis_connection_errors_total", &[("instance", FAULTY), ("reason", reason)]))
+            .map(|reason| {
+                scrape.sum(
+                    "redis_connection_errors_total",
+                    &[("instance", FAULTY), ("reason", reason)],
+                )
+            })
             .sum();
-        assert!(counted >= 1.0, "the error is counted under its reason\n{}", scrape.about(FAULTY));
+        assert!(
+            counted >= 1.0,
+            "the error is counted under its reason\n{}",
+            scrape.about(FAULTY)
+        );
         let failures = scrape.value("redis_ping_failures_total", &labels);
-        assert!(failures.is_some_and(|failures| failures >= 1.0), "a failed PING is counted: {failures:?}");
+        assert!(
+            failures.is_some_and(|failures| failures >= 1.0),
+            "a failed PING is counted: {failures:?}"
+        );
         self.neighbour_keeps_its_pace();
         scrape
     }
@@ -73,8 +90,10 @@ impl Bench {
         self.watch("up again with INFO values", BACK_BOUND, |scrape| {
             is_up(scrape, FAULTY)
                 && scrape.state(FAULTY).as_deref() == Some("ok")
-                && scrape.value("redis_session_exporter_collector_success", &[("instance", FAULTY), ("collector", "memory")])
-                    == Some(1.0)
+                && scrape.value(
+                    "redis_session_exporter_collector_success",
+                    &[("instance", FAULTY), ("collector", "memory")],
+                ) == Some(1.0)
         })
     }
 
@@ -90,7 +109,9 @@ impl Bench {
     fn neighbour_keeps_its_pace(&self) {
         let pings = |scrape: &Scrape| scrape.value("redis_pings_total", &[("instance", HEALTHY)]).unwrap();
         let before = pings(&self.exporter.scrape());
-        let moved = wait_until(PING * 3 + SLACK, || (pings(&self.exporter.scrape()) >= before + 3.0).then_some(()));
+        let moved = wait_until(PING * 3 + SLACK, || {
+            (pings(&self.exporter.scrape()) >= before + 3.0).then_some(())
+        });
         assert!(moved.is_some(), "the healthy instance is not pinged on time");
     }
 }
@@ -98,13 +119,26 @@ impl Bench {
 /// An instance without a fault has never had one, and its values are fresh.
 pub fn assert_untouched(scrape: &Scrape, instance: &str) {
     let labels = [("instance", instance)];
-    assert!(is_up(scrape, instance), "{instance} suffers from another's fault\n{}", scrape.about(instance));
+    assert!(
+        is_up(scrape, instance),
+        "{instance} suffers from another's fault\n{}",
+        scrape.about(instance)
+    );
     assert_eq!(scrape.state(instance).as_deref(), Some("ok"));
-    assert_eq!(scrape.sum("redis_connection_errors_total", &labels), 0.0, "{}", scrape.about(instance));
+    assert_eq!(
+        scrape.sum("redis_connection_errors_total", &labels),
+        0.0,
+        "{}",
+        scrape.about(instance)
+    );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     for kind in ["ping", "info"] {
         let name = "redis_session_exporter_last_poll_timestamp_seconds";
         let at = scrape.value(name, &[("instance", instance), ("kind", kind)]).unwrap();
-        assert!(now - at <= HEALTHY_AGE.as_secs_f64(), "{instance}: the last {kind} is {} s old", now - at);
+        assert!(
+            now - at <= HEALTHY_AGE.as_secs_f64(),
+            "{instance}: the last {kind} is {} s old",
+            now - at
+        );
     }
 }

@@ -24,8 +24,10 @@ fn sigterm_ends_cleanly_whatever_is_under_way() {
         // A scan of tiny share is under way, a PING hangs in a long time-out, requests are half sent.
         let further = "sessions:\n  - { store: web, match: [\"sess:*\"] }\nscan: { redis_share: 0.001 }";
         let hanging = "poll: { timeout: 30s }";
-        let mut exporter =
-            Exporter::start(&config::fast(&[("redis", &server.address(), further), ("hung", &hung.address(), hanging)]));
+        let mut exporter = Exporter::start(&config::fast(&[
+            ("redis", &server.address(), further),
+            ("hung", &hung.address(), hanging),
+        ]));
         exporter.wait_until_up(&["redis"]);
         let mut half_sent = TcpStream::connect(("127.0.0.1", exporter.port)).unwrap();
         half_sent.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
@@ -33,7 +35,10 @@ fn sigterm_ends_cleanly_whatever_is_under_way() {
         unread.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let asked = Instant::now();
         exporter.process.signal(signal);
-        let status = exporter.process.wait(STOP_BOUND + SLACK).unwrap_or_else(|| panic!("SIG{signal} does not end it: {}", exporter.log()));
+        let status = exporter
+            .process
+            .wait(STOP_BOUND + SLACK)
+            .unwrap_or_else(|| panic!("SIG{signal} does not end it: {}", exporter.log()));
         assert_eq!(status.code(), Some(0), "{}", exporter.log());
         println!("SIG{signal}: ended after {:?}", asked.elapsed());
     }
@@ -54,7 +59,11 @@ fn wrong_usage_is_2() {
         assert!(!ended.output.is_empty(), "{arguments:?} says what is wrong");
     }
     // Beside an explicit file an address is wrong usage.
-    let ended = exporter::run_with(&["--redis.addr", "redis://127.0.0.1:1"], &[], Some(&config::fast(&[("a", "127.0.0.1:1", "")])));
+    let ended = exporter::run_with(
+        &["--redis.addr", "redis://127.0.0.1:1"],
+        &[],
+        Some(&config::fast(&[("a", "127.0.0.1:1", "")])),
+    );
     assert_eq!(ended.code, 2, "{}", ended.output);
 }
 
@@ -75,7 +84,11 @@ poll: { info_interval: soon }
         let ended = exporter::run_with(arguments, &[], Some(broken));
         assert_eq!(ended.code, 78, "{arguments:?}: {}", ended.output);
         for wanted in ["pol", "usrname", "twice", "info_interval"] {
-            assert!(ended.output.contains(wanted), "{arguments:?} misses {wanted}: {}", ended.output);
+            assert!(
+                ended.output.contains(wanted),
+                "{arguments:?} misses {wanted}: {}",
+                ended.output
+            );
         }
         // Line and column of the misspelt key of an instance.
         assert!(ended.output.contains("7:5"), "{}", ended.output);
@@ -89,7 +102,11 @@ poll: { info_interval: soon }
 #[test]
 fn config_check_of_a_good_file_is_0_and_connects_nowhere() {
     let peer = ScriptedPeer::start();
-    let ended = exporter::run_with(&["--config.check"], &[], Some(&config::fast(&[("a", &peer.address(), "")])));
+    let ended = exporter::run_with(
+        &["--config.check"],
+        &[],
+        Some(&config::fast(&[("a", &peer.address(), "")])),
+    );
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert_eq!(peer.accepted(), 0);
 }
@@ -98,9 +115,17 @@ fn config_check_of_a_good_file_is_0_and_connects_nowhere() {
 fn listening_where_somebody_listens_is_1() {
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = occupied.local_addr().unwrap().to_string();
-    let ended = exporter::run_with(&["--web.listen-address", &address], &[], Some(&config::fast(&[("a", "127.0.0.1:1", "")])));
+    let ended = exporter::run_with(
+        &["--web.listen-address", &address],
+        &[],
+        Some(&config::fast(&[("a", "127.0.0.1:1", "")])),
+    );
     assert_eq!(ended.code, 1, "{}", ended.output);
-    assert!(ended.output.contains(&address), "the message names the address: {}", ended.output);
+    assert!(
+        ended.output.contains(&address),
+        "the message names the address: {}",
+        ended.output
+    );
 }
 
 #[test]
@@ -110,7 +135,14 @@ fn version_and_help() {
     assert!(ended.output.contains(env!("CARGO_PKG_VERSION")), "{}", ended.output);
     let ended = exporter::run(&["--help"]);
     assert_eq!(ended.code, 0);
-    for flag in ["--config.file", "--config.check", "--web.listen-address", "--web.telemetry-path", "--log.level", "--redis.addr"] {
+    for flag in [
+        "--config.file",
+        "--config.check",
+        "--web.listen-address",
+        "--web.telemetry-path",
+        "--log.level",
+        "--redis.addr",
+    ] {
         assert!(ended.output.contains(flag), "{flag}");
     }
 }
@@ -124,8 +156,16 @@ fn once_prints_the_exposition() {
         let ended = exporter::run_with(flags, &[], Some(&config::fast(&[("redis", &server.address(), store)])));
         assert_eq!(ended.code, 0, "{}", ended.output);
         // Log lines go to standard error, which is in the output here as well.
-        let lines: Vec<&str> = ended.output.lines().filter(|line| line.starts_with('#') || line.contains("instance=\"")).collect();
-        let exposition: String = lines.iter().filter(|line| !line.contains("level=")).map(|line| format!("{line}\n")).collect();
+        let lines: Vec<&str> = ended
+            .output
+            .lines()
+            .filter(|line| line.starts_with('#') || line.contains("instance=\""))
+            .collect();
+        let exposition: String = lines
+            .iter()
+            .filter(|line| !line.contains("level="))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let scrape = Scrape::parse(&exposition);
         assert_eq!(scrape.value("redis_up", &[("instance", "redis")]), Some(1.0));
         assert_eq!(scrape.value("sessions_active", &[("instance", "redis")]), Some(1.0));
@@ -134,23 +174,45 @@ fn once_prints_the_exposition() {
     let ended = exporter::run_with(
         &["once"],
         &[],
-        Some(&config::fast(&[("redis", &server.address(), store), ("dead", &format!("redis://127.0.0.1:{}", free_port()), "")])),
+        Some(&config::fast(&[
+            ("redis", &server.address(), store),
+            ("dead", &format!("redis://127.0.0.1:{}", free_port()), ""),
+        ])),
     );
     assert_eq!(ended.code, 1, "{}", ended.output);
-    assert!(ended.output.contains("redis_up{"), "what could be polled is printed all the same");
+    assert!(
+        ended.output.contains("redis_up{"),
+        "what could be polled is printed all the same"
+    );
 }
 
 #[test]
 fn check_tells_what_it_sees() {
     let server = RedisServer::start();
     let version = server.info("redis_version").unwrap();
-    let ended = exporter::run_with(&["check"], &[], Some(&config::fast(&[("redis", &server.address(), "")])));
+    let ended = exporter::run_with(
+        &["check"],
+        &[],
+        Some(&config::fast(&[("redis", &server.address(), "")])),
+    );
     assert_eq!(ended.code, 0, "{}", ended.output);
     let version = server.info("valkey_version").unwrap_or(version);
-    assert!(ended.output.contains(&version), "the server's version: {}", ended.output);
-    assert!(ended.output.contains("slowlog") && ended.output.contains("notifications"), "{}", ended.output);
+    assert!(
+        ended.output.contains(&version),
+        "the server's version: {}",
+        ended.output
+    );
+    assert!(
+        ended.output.contains("slowlog") && ended.output.contains("notifications"),
+        "{}",
+        ended.output
+    );
     let dead = format!("redis://127.0.0.1:{}", free_port());
-    let ended = exporter::run_with(&["check"], &[], Some(&config::fast(&[("redis", &server.address(), ""), ("dead", &dead, "")])));
+    let ended = exporter::run_with(
+        &["check"],
+        &[],
+        Some(&config::fast(&[("redis", &server.address(), ""), ("dead", &dead, "")])),
+    );
     assert_eq!(ended.code, 1, "{}", ended.output);
     assert!(ended.output.contains("refused"), "{}", ended.output);
 }
@@ -159,9 +221,15 @@ fn check_tells_what_it_sees() {
 fn healthcheck_asks_the_local_daemon() {
     let server = RedisServer::start();
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), "")]));
-    let ended = exporter::run(&["healthcheck", &format!("--web.listen-address=127.0.0.1:{}", exporter.port)]);
+    let ended = exporter::run(&[
+        "healthcheck",
+        &format!("--web.listen-address=127.0.0.1:{}", exporter.port),
+    ]);
     assert_eq!(ended.code, 0, "{}", ended.output);
-    let ended = exporter::run(&["healthcheck", &format!("--web.listen-address=127.0.0.1:{}", free_port())]);
+    let ended = exporter::run(&[
+        "healthcheck",
+        &format!("--web.listen-address=127.0.0.1:{}", free_port()),
+    ]);
     assert_eq!(ended.code, 1, "{}", ended.output);
 }
 
@@ -175,7 +243,10 @@ fn catalogue_lists_everything_that_is_served() {
     let catalogue = exporter::run(&["catalogue"]);
     assert_eq!(catalogue.code, 0);
     for name in scrape.types.keys() {
-        assert!(catalogue.output.contains(name.as_str()), "{name} is served and not in the catalogue");
+        assert!(
+            catalogue.output.contains(name.as_str()),
+            "{name} is served and not in the catalogue"
+        );
     }
 }
 
@@ -190,16 +261,36 @@ fn configuration_by_variables_and_flags() {
     let file_text = file.to_string_lossy().into_owned();
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
     let cases: [Case; 5] = [
-        (&["once", "--redis.addr", &address, "--redis.password-file", &file_text], &[], &host_and_port),
-        (&["once"], &[("REDIS_ADDR", &address), ("REDIS_PASSWORD", "open sesame")], &host_and_port),
-        (&["once"], &[("REDIS_URL", &address), ("REDIS_PASSWORD", "open sesame")], &host_and_port),
-        (&["once"], &[("REDIS_ADDR", &host_and_port), ("REDIS_PASSWORD_FILE", &file_text)], &host_and_port),
+        (
+            &["once", "--redis.addr", &address, "--redis.password-file", &file_text],
+            &[],
+            &host_and_port,
+        ),
+        (
+            &["once"],
+            &[("REDIS_ADDR", &address), ("REDIS_PASSWORD", "open sesame")],
+            &host_and_port,
+        ),
+        (
+            &["once"],
+            &[("REDIS_URL", &address), ("REDIS_PASSWORD", "open sesame")],
+            &host_and_port,
+        ),
+        (
+            &["once"],
+            &[("REDIS_ADDR", &host_and_port), ("REDIS_PASSWORD_FILE", &file_text)],
+            &host_and_port,
+        ),
         (&["once"], &[("REDIS_SESSION_EXPORTER_CONFIG", &inline)], "inline"),
     ];
     for (arguments, variables, instance) in cases {
         let ended = exporter::run_with(arguments, variables, None);
         assert_eq!(ended.code, 0, "{arguments:?} {variables:?}: {}", ended.output);
-        assert!(ended.output.contains(&format!("instance=\"{instance}\"")), "{arguments:?}: {}", ended.output);
+        assert!(
+            ended.output.contains(&format!("instance=\"{instance}\"")),
+            "{arguments:?}: {}",
+            ended.output
+        );
         assert!(!ended.output.contains("open sesame"));
     }
 }
@@ -207,7 +298,19 @@ fn configuration_by_variables_and_flags() {
 #[test]
 fn secrets_are_shown_nowhere() {
     let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", "monitor", "on", ">Inline-S3cret", ">File-S3cret", ">Url-S3cret", "~*", "&*", "+@all", "-slowlog"]);
+    server.command(&[
+        "ACL",
+        "SETUSER",
+        "monitor",
+        "on",
+        ">Inline-S3cret",
+        ">File-S3cret",
+        ">Url-S3cret",
+        "~*",
+        "&*",
+        "+@all",
+        "-slowlog",
+    ]);
     let file = server.path("password");
     std::fs::write(&file, "File-S3cret\n").unwrap();
     let inline = "username: monitor\npassword: Inline-S3cret".to_owned();
@@ -222,7 +325,14 @@ fn secrets_are_shown_nowhere() {
         ("dead", &dead, ""),
     ]);
     for format in ["logfmt", "json"] {
-        let exporter = Exporter::start_with(&text, &["--log.level=debug", &format!("--log.format={format}"), "--web.enable-lifecycle"]);
+        let exporter = Exporter::start_with(
+            &text,
+            &[
+                "--log.level=debug",
+                &format!("--log.format={format}"),
+                "--web.enable-lifecycle",
+            ],
+        );
         exporter.wait_until_up(&["inline", "file", "url"]);
         exporter.wait_for("the others have failed", BACK_BOUND, |scrape| {
             scrape.value("redis_up", &[("instance", "wrong")]) == Some(0.0)
@@ -230,14 +340,25 @@ fn secrets_are_shown_nowhere() {
         });
         exporter.request("POST", "/-/reload", &[]);
         // A broken file whose message could echo the value beside the mistake.
-        exporter.reload(&format!("{text}    password: Second-S3cret\n    password: Third-S3cret\n"));
+        exporter.reload(&format!(
+            "{text}    password: Second-S3cret\n    password: Third-S3cret\n"
+        ));
         exporter.wait_for("the reload failed", BACK_BOUND, |scrape| {
             scrape.value("redis_session_exporter_config_last_reload_successful", &[]) == Some(0.0)
         });
         let mut shown = String::new();
         for path in [
-            "/", "/config", "/metrics", "/sd", "/health/redis?detailed=true", "/health/redis/wrong?detailed=true", "/probe?target=url",
-            "/api/health/redis?detailed=true", "/health", "/-/ready", "/nothing",
+            "/",
+            "/config",
+            "/metrics",
+            "/sd",
+            "/health/redis?detailed=true",
+            "/health/redis/wrong?detailed=true",
+            "/probe?target=url",
+            "/api/health/redis?detailed=true",
+            "/health",
+            "/-/ready",
+            "/nothing",
         ] {
             let response = exporter.get(path);
             shown.push_str(&response.text());
@@ -246,11 +367,18 @@ fn secrets_are_shown_nowhere() {
             shown.push_str(&exporter.get(&format!("/health/redis/{instance}?detailed=true")).text());
         }
         shown.push_str(&exporter.log());
-        assert!(!shown.contains("S3cret"), "{:?}", shown.lines().filter(|line| line.contains("S3cret")).collect::<Vec<_>>());
+        assert!(
+            !shown.contains("S3cret"),
+            "{:?}",
+            shown.lines().filter(|line| line.contains("S3cret")).collect::<Vec<_>>()
+        );
         assert!(exporter.get("/config").text().contains("<secret>"));
         if format == "json" {
             for line in exporter.log().lines() {
-                assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not JSON: {line}");
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                    "not JSON: {line}"
+                );
             }
         }
     }

@@ -12,15 +12,54 @@ use std::time::{Duration, Instant};
 
 /// Commands that the exporter never sends, in capitals: they write, block, or show what others do.
 const FORBIDDEN: [&str; 36] = [
-    "KEYS", "MONITOR", "FLUSHALL", "FLUSHDB", "DEBUG", "SET", "DEL", "UNLINK", "EXPIRE", "HSET", "HDEL", "INCR", "SADD", "ZADD",
-    "LPUSH", "RPUSH", "APPEND", "GETSET", "MSET", "RENAME", "PERSIST", "EVAL", "EVALSHA", "FUNCTION", "SCRIPT", "SHUTDOWN", "SAVE",
-    "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "FAILOVER", "SWAPDB", "MIGRATE", "RESTORE", "PUBLISH",
+    "KEYS",
+    "MONITOR",
+    "FLUSHALL",
+    "FLUSHDB",
+    "DEBUG",
+    "SET",
+    "DEL",
+    "UNLINK",
+    "EXPIRE",
+    "HSET",
+    "HDEL",
+    "INCR",
+    "SADD",
+    "ZADD",
+    "LPUSH",
+    "RPUSH",
+    "APPEND",
+    "GETSET",
+    "MSET",
+    "RENAME",
+    "PERSIST",
+    "EVAL",
+    "EVALSHA",
+    "FUNCTION",
+    "SCRIPT",
+    "SHUTDOWN",
+    "SAVE",
+    "BGSAVE",
+    "BGREWRITEAOF",
+    "REPLICAOF",
+    "SLAVEOF",
+    "FAILOVER",
+    "SWAPDB",
+    "MIGRATE",
+    "RESTORE",
+    "PUBLISH",
 ];
 
 /// Subcommands that change something although their siblings only read.
 const FORBIDDEN_PAIRS: [[&str; 2]; 8] = [
-    ["CONFIG", "SET"], ["CONFIG", "RESETSTAT"], ["CONFIG", "REWRITE"], ["CLIENT", "KILL"], ["CLIENT", "PAUSE"],
-    ["SLOWLOG", "RESET"], ["LATENCY", "RESET"], ["ACL", "SETUSER"],
+    ["CONFIG", "SET"],
+    ["CONFIG", "RESETSTAT"],
+    ["CONFIG", "REWRITE"],
+    ["CLIENT", "KILL"],
+    ["CLIENT", "PAUSE"],
+    ["SLOWLOG", "RESET"],
+    ["LATENCY", "RESET"],
+    ["ACL", "SETUSER"],
 ];
 
 fn assert_harmless(words: &[String]) {
@@ -38,29 +77,52 @@ fn one_poll_is_at_most_two_round_trips() {
     let exporter = Exporter::start(&config::fast(&[("peer", &peer.address(), store)]));
     exporter.wait_until_up(&["peer"]);
     let infos = |peer: &ScriptedPeer| {
-        peer.batches().iter().filter(|batch| batch.commands.iter().any(|words| words[0].eq_ignore_ascii_case("INFO"))).count()
+        peer.batches()
+            .iter()
+            .filter(|batch| batch.commands.iter().any(|words| words[0].eq_ignore_ascii_case("INFO")))
+            .count()
     };
     assert!(wait_until(Duration::from_secs(5), || (infos(&peer) >= 6).then_some(())).is_some());
     let batches = peer.batches();
     // On the kept connection everything between two INFO batches is PING or the second round trip of a poll.
-    let kept = batches.iter().find(|batch| batch.commands.iter().any(|words| words[0].eq_ignore_ascii_case("INFO"))).unwrap().connection;
+    let kept = batches
+        .iter()
+        .find(|batch| batch.commands.iter().any(|words| words[0].eq_ignore_ascii_case("INFO")))
+        .unwrap()
+        .connection;
     let mut second_trips = 0;
     let mut polls = 0;
     let mut commands_per_poll = BTreeSet::new();
     for batch in batches.iter().filter(|batch| batch.connection == kept) {
-        let first_words: Vec<String> = batch.commands.iter().map(|words| words[0].to_ascii_uppercase()).collect();
+        let first_words: Vec<String> = batch
+            .commands
+            .iter()
+            .map(|words| words[0].to_ascii_uppercase())
+            .collect();
         if first_words.contains(&"INFO".to_owned()) {
             polls += 1;
             commands_per_poll.insert(first_words.len());
-        } else if !first_words.iter().all(|word| ["PING", "AUTH", "SELECT", "CLIENT", "HELLO"].contains(&word.as_str())) {
+        } else if !first_words
+            .iter()
+            .all(|word| ["PING", "AUTH", "SELECT", "CLIENT", "HELLO"].contains(&word.as_str()))
+        {
             second_trips += 1;
         }
     }
     assert!(polls >= 6, "{polls} polls");
-    assert!(second_trips <= polls, "{second_trips} further round trips for {polls} polls: {batches:#?}");
-    assert!(second_trips <= 1, "with INFO known one round trip is enough: {second_trips} further ones in {polls} polls");
+    assert!(
+        second_trips <= polls,
+        "{second_trips} further round trips for {polls} polls: {batches:#?}"
+    );
+    assert!(
+        second_trips <= 1,
+        "with INFO known one round trip is enough: {second_trips} further ones in {polls} polls"
+    );
     // What redis_exporter does in 8 commands may not take more.
-    assert!(commands_per_poll.iter().all(|commands| *commands <= 10), "{commands_per_poll:?}");
+    assert!(
+        commands_per_poll.iter().all(|commands| *commands <= 10),
+        "{commands_per_poll:?}"
+    );
     println!("{polls} polls of {commands_per_poll:?} commands, {second_trips} second round trips");
     for words in batches.iter().flat_map(|batch| &batch.commands) {
         assert_harmless(words);
@@ -73,7 +135,12 @@ fn connections_stay_within_the_contract() {
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let exporter = Exporter::start(&config::fast(&[("peer", &peer.address(), store)]));
     exporter.wait_until_up(&["peer"]);
-    let pings = |exporter: &Exporter| exporter.scrape().value("redis_pings_total", &[("instance", "peer")]).unwrap();
+    let pings = |exporter: &Exporter| {
+        exporter
+            .scrape()
+            .value("redis_pings_total", &[("instance", "peer")])
+            .unwrap()
+    };
     let before = pings(&exporter);
     exporter.wait_for("twenty pings", config::PING * 20 + SLACK, |scrape| {
         scrape.value("redis_pings_total", &[("instance", "peer")]) >= Some(before + 20.0)
@@ -101,13 +168,23 @@ fn a_real_server_sees_one_kept_connection_and_only_reading_commands() {
     let further = "collectors: { connect: false }\nsessions:\n  - { store: web, match: [\"sess:*\"] }\npoll: { scan_interval: 1h }";
     let exporter = Exporter::start(&config::fast(&[(HEALTHY, &server.address(), further)]));
     exporter.wait_until_up(&[HEALTHY]);
-    exporter.wait_for("the first scan", BACK_BOUND, |scrape| scrape.has("sessions_active", &[("instance", HEALTHY)]));
+    exporter.wait_for("the first scan", BACK_BOUND, |scrape| {
+        scrape.has("sessions_active", &[("instance", HEALTHY)])
+    });
     let received = |client: &mut Client| {
         let info = client.command(&["INFO", "stats"]).text();
-        info.lines().find_map(|line| line.strip_prefix("total_connections_received:")).unwrap().trim().parse::<u64>().unwrap()
+        info.lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"))
+            .unwrap()
+            .trim()
+            .parse::<u64>()
+            .unwrap()
     };
     let before = received(&mut client);
-    let polls = exporter.scrape().value("redis_exporter_scrapes_total", &[("instance", HEALTHY)]).unwrap();
+    let polls = exporter
+        .scrape()
+        .value("redis_exporter_scrapes_total", &[("instance", HEALTHY)])
+        .unwrap();
     exporter.wait_for("eight polls", config::INFO * 8 + SLACK, |scrape| {
         scrape.value("redis_exporter_scrapes_total", &[("instance", HEALTHY)]) >= Some(polls + 8.0)
     });
@@ -140,7 +217,10 @@ fn a_real_server_sees_one_kept_connection_and_only_reading_commands() {
         seen.insert(words[0].to_ascii_uppercase());
         assert!(Instant::now() < end, "the monitor never shows the end");
     }
-    assert!(seen.contains("INFO") && seen.contains("PING") && seen.contains("SCAN"), "{seen:?}");
+    assert!(
+        seen.contains("INFO") && seen.contains("PING") && seen.contains("SCAN"),
+        "{seen:?}"
+    );
     println!("commands seen: {seen:?}");
 }
 
@@ -151,9 +231,20 @@ fn scrapes_send_no_command() {
     let exporter = Exporter::start(&config::fast(&[("peer", &peer.address(), slow)]));
     exporter.wait_until_up(&["peer"]);
     // The fresh connection of `connect` is the last thing to come.
-    exporter.wait_for("connected", Duration::from_secs(5), |scrape| scrape.has("redis_connect_success", &[("instance", "peer")]));
+    exporter.wait_for("connected", Duration::from_secs(5), |scrape| {
+        scrape.has("redis_connect_success", &[("instance", "peer")])
+    });
     peer.forget();
-    for path in ["/metrics", "/probe?target=peer", "/scrape?target=peer", "/sd", "/health/redis", "/health/redis/peer", "/config", "/"] {
+    for path in [
+        "/metrics",
+        "/probe?target=peer",
+        "/scrape?target=peer",
+        "/sd",
+        "/health/redis",
+        "/health/redis/peer",
+        "/config",
+        "/",
+    ] {
         for _ in 0..5 {
             assert_eq!(exporter.get(path).status, 200, "{path}");
         }

@@ -1,11 +1,11 @@
 //! Many instances, some of them hung.
 
+use crate::support::SLACK;
 use crate::support::config;
 use crate::support::exporter::Exporter;
 use crate::support::peer::{ScriptedPeer, Welcome};
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
-use crate::support::SLACK;
 use std::time::{Duration, Instant};
 
 /// Instances of the fleet.
@@ -24,7 +24,13 @@ fn forty_are_polled_on_time_while_ten_hang() {
     let instances: Vec<(&str, &str, &str)> = names
         .iter()
         .enumerate()
-        .map(|(number, name)| (name.as_str(), if number < HUNG { bad.as_str() } else { good.as_str() }, "collectors: { connect: false }"))
+        .map(|(number, name)| {
+            (
+                name.as_str(),
+                if number < HUNG { bad.as_str() } else { good.as_str() },
+                "collectors: { connect: false }",
+            )
+        })
         .collect();
     // Slower than elsewhere: fifty pollers, their server and these tests share two cores, and the build is unoptimised.
     let poll = "environment: test\npoll: { ping_interval: 500ms, info_interval: 2s, scan_interval: 1h, timeout: 2s }\n";
@@ -33,18 +39,38 @@ fn forty_are_polled_on_time_while_ten_hang() {
     exporter.wait_for("forty are up and ten are down", Duration::from_secs(20), |scrape| {
         scrape.all("redis_up", &[]).filter(|sample| sample.value == 1.0).count() == INSTANCES - HUNG
             && scrape.all("redis_up", &[]).filter(|sample| sample.value == 0.0).count() == HUNG
-            && healthy.iter().all(|name| scrape.has("redis_memory_used_bytes", &[("instance", name)]))
+            && healthy
+                .iter()
+                .all(|name| scrape.has("redis_memory_used_bytes", &[("instance", name)]))
     });
     let pings = |scrape: &Scrape, name: &str| scrape.value("redis_pings_total", &[("instance", name)]).unwrap();
     let before = exporter.scrape();
     let started = Instant::now();
-    let scrape = exporter.wait_for("ten more pings of each", Duration::from_millis(500) * 10 + SLACK * 2, |scrape| {
-        healthy.iter().all(|name| pings(scrape, name) >= pings(&before, name) + 10.0)
-    });
-    println!("ten pings at 500 ms of each of {} instances took {:?}", healthy.len(), started.elapsed());
+    let scrape = exporter.wait_for(
+        "ten more pings of each",
+        Duration::from_millis(500) * 10 + SLACK * 2,
+        |scrape| {
+            healthy
+                .iter()
+                .all(|name| pings(scrape, name) >= pings(&before, name) + 10.0)
+        },
+    );
+    println!(
+        "ten pings at 500 ms of each of {} instances took {:?}",
+        healthy.len(),
+        started.elapsed()
+    );
     for name in healthy {
-        assert_eq!(scrape.value("redis_ping_failures_total", &[("instance", name)]), Some(0.0), "{name}");
+        assert_eq!(
+            scrape.value("redis_ping_failures_total", &[("instance", name)]),
+            Some(0.0),
+            "{name}"
+        );
         let skipped = |scrape: &Scrape| scrape.sum("redis_session_exporter_polls_skipped_total", &[("instance", name)]);
-        assert!(skipped(&scrape) - skipped(&before) <= 1.0, "{name} skipped {} polls", skipped(&scrape) - skipped(&before));
+        assert!(
+            skipped(&scrape) - skipped(&before) <= 1.0,
+            "{name} skipped {} polls",
+            skipped(&scrape) - skipped(&before)
+        );
     }
 }

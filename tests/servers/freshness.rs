@@ -15,9 +15,14 @@ const INFO_STALE: Duration = INFO.saturating_mul(3);
 fn values_leave_and_counters_stay_while_the_server_is_stopped() {
     let server = RedisServer::start();
     server.command(&["SET", "sess:1", "x"]);
-    let bench = Bench::new(&server.address(), "sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 10 }");
+    let bench = Bench::new(
+        &server.address(),
+        "sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 10 }",
+    );
     let labels = [("instance", FAULTY)];
-    let before = bench.watch("one session", BACK_BOUND, |scrape| scrape.value("sessions_active", &labels) == Some(1.0));
+    let before = bench.watch("one session", BACK_BOUND, |scrape| {
+        scrape.value("sessions_active", &labels) == Some(1.0)
+    });
     let pings = before.value("redis_pings_total", &labels).unwrap();
     assert!(before.has("redis_memory_used_bytes", &labels));
 
@@ -27,12 +32,20 @@ fn values_leave_and_counters_stay_while_the_server_is_stopped() {
     let scrape = bench.watch("INFO values leave", INFO_STALE + DOWN_BOUND, |scrape| {
         !scrape.has("redis_memory_used_bytes", &labels) && !scrape.has("redis_uptime_in_seconds", &labels)
     });
-    assert!(frozen_at.elapsed() + TIMEOUT + INFO >= INFO_STALE, "values do not leave before they are old");
-    assert!(scrape.value("redis_pings_total", &labels).unwrap() > pings, "counters stay and go on");
+    assert!(
+        frozen_at.elapsed() + TIMEOUT + INFO >= INFO_STALE,
+        "values do not leave before they are old"
+    );
+    assert!(
+        scrape.value("redis_pings_total", &labels).unwrap() > pings,
+        "counters stay and go on"
+    );
     assert!(scrape.has("redis_ping_duration_seconds_count", &labels));
-    bench.watch("scan values leave by their own clock", config::SCAN * 3 + DOWN_BOUND, |scrape| {
-        !scrape.has("sessions_active", &labels)
-    });
+    bench.watch(
+        "scan values leave by their own clock",
+        config::SCAN * 3 + DOWN_BOUND,
+        |scrape| !scrape.has("sessions_active", &labels),
+    );
     // The verdict is renewed by every failed PING, so it never leaves.
     let scrape = bench.exporter.scrape();
     assert_eq!(scrape.value("redis_up", &labels), Some(0.0));
@@ -40,7 +53,9 @@ fn values_leave_and_counters_stay_while_the_server_is_stopped() {
 
     server.thaw();
     bench.recovers();
-    bench.watch("the session is counted again", BACK_BOUND, |scrape| scrape.value("sessions_active", &labels) == Some(1.0));
+    bench.watch("the session is counted again", BACK_BOUND, |scrape| {
+        scrape.value("sessions_active", &labels) == Some(1.0)
+    });
 }
 
 #[test]
@@ -51,22 +66,36 @@ fn nothing_is_said_before_the_first_verdict() {
     let config = config::fast(&[("slow", &peer.address(), "poll: { timeout: 4s }")]);
     let exporter = Exporter::start(&config);
     let scrape = exporter.wait_for("the instance is known", Duration::from_secs(3), |scrape| {
-        scrape.has("redis_session_exporter_last_poll_timestamp_seconds", &[("instance", "slow"), ("kind", "ping")])
+        scrape.has(
+            "redis_session_exporter_last_poll_timestamp_seconds",
+            &[("instance", "slow"), ("kind", "ping")],
+        )
     });
-    for name in ["redis_up", "redis_connection_status", "redis_connection_state", "redis_uptime_in_seconds"] {
+    for name in [
+        "redis_up",
+        "redis_connection_status",
+        "redis_connection_state",
+        "redis_uptime_in_seconds",
+    ] {
         assert!(!scrape.has(name, &[("instance", "slow")]), "{name} is known too early");
     }
     for kind in ["ping", "info", "scan"] {
         let name = "redis_session_exporter_last_poll_timestamp_seconds";
         assert_eq!(scrape.value(name, &[("instance", "slow"), ("kind", kind)]), Some(0.0));
     }
-    assert_eq!(exporter.get("/-/ready").status, 503, "not ready before the first poll ended");
+    assert_eq!(
+        exporter.get("/-/ready").status,
+        503,
+        "not ready before the first poll ended"
+    );
     assert_eq!(exporter.get("/-/healthy").status, 200);
     exporter.wait_for("the verdict", Duration::from_secs(5) + SLACK, |scrape| {
         scrape.value("redis_up", &[("instance", "slow")]) == Some(0.0)
             && scrape.value("redis_connection_status", &[("instance", "slow")]) == Some(0.0)
     });
-    let ready = wait_until(Duration::from_secs(5), || (exporter.get("/-/ready").status == 200).then_some(()));
+    let ready = wait_until(Duration::from_secs(5), || {
+        (exporter.get("/-/ready").status == 200).then_some(())
+    });
     assert!(ready.is_some(), "a Redis that is down never makes the exporter unready");
 }
 
@@ -85,12 +114,19 @@ fn one_failed_poll_removes_nothing() {
     });
     let labels = [("instance", FAULTY)];
     let mut was_seen = false;
-    bench.watch("the failed INFO, and then a good one", DOWN_BOUND + BACK_BOUND, |scrape| {
-        assert!(scrape.has("redis_memory_used_bytes", &labels), "one failed poll removed the values");
-        assert!(scrape.has("redis_up", &labels));
-        was_seen |= scrape.sum("redis_connection_errors_total", &labels) >= 1.0;
-        was_seen && is_up(scrape, FAULTY)
-    });
+    bench.watch(
+        "the failed INFO, and then a good one",
+        DOWN_BOUND + BACK_BOUND,
+        |scrape| {
+            assert!(
+                scrape.has("redis_memory_used_bytes", &labels),
+                "one failed poll removed the values"
+            );
+            assert!(scrape.has("redis_up", &labels));
+            was_seen |= scrape.sum("redis_connection_errors_total", &labels) >= 1.0;
+            was_seen && is_up(scrape, FAULTY)
+        },
+    );
 }
 
 #[test]
@@ -104,7 +140,10 @@ fn stale_after_is_respected() {
     let scrape = bench.watch("values leave", Duration::from_secs(3) + DOWN_BOUND, |scrape| {
         !scrape.has("redis_memory_used_bytes", &labels)
     });
-    assert!(frozen_at.elapsed() >= Duration::from_secs(3) - INFO - SLACK, "too early");
+    assert!(
+        frozen_at.elapsed() >= Duration::from_secs(3) - INFO - SLACK,
+        "too early"
+    );
     assert_eq!(scrape.value("redis_up", &labels), Some(0.0));
     server.thaw();
     bench.recovers();
@@ -117,9 +156,12 @@ fn flapping_server_is_pinged_at_every_interval() {
     let bench = Bench::new(&peer.address(), "");
     peer.refuse();
     bench.fails_with(&["refused"], 0.0);
-    let pings = |scrape: &crate::support::scrape::Scrape| scrape.value("redis_pings_total", &[("instance", FAULTY)]).unwrap();
+    let pings =
+        |scrape: &crate::support::scrape::Scrape| scrape.value("redis_pings_total", &[("instance", FAULTY)]).unwrap();
     let failing = bench.exporter.scrape();
-    bench.watch("ten more attempts", PING * 10 + SLACK, |scrape| pings(scrape) >= pings(&failing) + 10.0);
+    bench.watch("ten more attempts", PING * 10 + SLACK, |scrape| {
+        pings(scrape) >= pings(&failing) + 10.0
+    });
     peer.listen();
     bench.recovers();
 }

@@ -4,9 +4,9 @@ use crate::bench::{BACK_BOUND, DOWN_BOUND};
 use crate::support::config;
 use crate::support::exporter::Exporter;
 use crate::support::free_port;
+use crate::support::http;
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
-use crate::support::http;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,10 @@ fn two() -> (RedisServer, RedisServer, Exporter) {
     let (first, second) = (RedisServer::start(), RedisServer::start());
     first.command(&["SET", "sess:1", "x"]);
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 9 }\nlabels: { team: auth }";
-    let exporter = Exporter::start(&config::fast(&[("first", &first.address(), store), ("second", &second.address(), "")]));
+    let exporter = Exporter::start(&config::fast(&[
+        ("first", &first.address(), store),
+        ("second", &second.address(), ""),
+    ]));
     exporter.wait_until_up(&["first", "second"]);
     exporter.wait_for("sessions", BACK_BOUND, |scrape| scrape.has("sessions_active", &[]));
     (first, second, exporter)
@@ -35,14 +38,21 @@ fn formats_by_accept() {
         (Some("text/plain"), TEXT),
         (Some("application/openmetrics-text"), OPENMETRICS),
         (
-            Some("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+            Some(
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            ),
             OPENMETRICS,
         ),
         (
-            Some("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"),
+            Some(
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            ),
             OPENMETRICS,
         ),
-        (Some("text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.1"), TEXT),
+        (
+            Some("text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.1"),
+            TEXT,
+        ),
         (Some("application/openmetrics-text;version=1.0.0;q=0,*/*;q=0.1"), TEXT),
         (Some("text/html,application/xhtml+xml,*/*;q=0.8"), TEXT),
         (Some("nonsense;;;q=,,"), TEXT),
@@ -56,7 +66,10 @@ fn formats_by_accept() {
         assert_eq!(text.ends_with("# EOF\n"), expected == OPENMETRICS, "{accept:?}");
         assert!(!text.contains('\r'));
         let scrape = Scrape::parse(&text);
-        assert!(scrape.has("redis_up", &[("instance", "first"), ("environment", "test"), ("team", "auth")]));
+        assert!(scrape.has(
+            "redis_up",
+            &[("instance", "first"), ("environment", "test"), ("team", "auth")]
+        ));
     }
 }
 
@@ -65,13 +78,24 @@ fn the_samples_are_the_same_in_both_formats() {
     let (_first, _second, exporter) = two();
     let text = Scrape::parse(&exporter.get("/metrics").text());
     let open = Scrape::parse(&exporter.request("GET", "/metrics", &[("Accept", OPENMETRICS)]).text());
-    let names = |scrape: &Scrape| -> BTreeSet<String> { scrape.samples.iter().map(|sample| sample.name.clone()).collect() };
+    let names =
+        |scrape: &Scrape| -> BTreeSet<String> { scrape.samples.iter().map(|sample| sample.name.clone()).collect() };
     let (text_names, open_names) = (names(&text), names(&open));
     let differ: Vec<&String> = text_names.symmetric_difference(&open_names).collect();
-    assert!(differ.iter().all(|name| ["_created", "_gsum", "_gcount", "_sum", "_count"].iter().any(|end| name.ends_with(end))), "{differ:?}");
+    assert!(
+        differ
+            .iter()
+            .all(|name| ["_created", "_gsum", "_gcount", "_sum", "_count"]
+                .iter()
+                .any(|end| name.ends_with(end))),
+        "{differ:?}"
+    );
     for (name, kind) in &open.types {
         if kind == "counter" {
-            assert!(open_names.contains(&format!("{name}_total")), "a counter's samples end in _total: {name}");
+            assert!(
+                open_names.contains(&format!("{name}_total")),
+                "a counter's samples end in _total: {name}"
+            );
         }
     }
 }
@@ -85,7 +109,11 @@ fn head_and_gzip_and_other_methods() {
     assert!(head.header("content-type").unwrap().starts_with(TEXT));
     let zipped = exporter.request("GET", "/metrics", &[("Accept-Encoding", "gzip")]);
     assert!(Scrape::parse(std::str::from_utf8(&zipped.gunzip()).unwrap()).has("redis_up", &[("instance", "first")]));
-    assert!(zipped.header("vary").is_some_and(|vary| vary.to_ascii_lowercase().contains("accept-encoding")));
+    assert!(
+        zipped
+            .header("vary")
+            .is_some_and(|vary| vary.to_ascii_lowercase().contains("accept-encoding"))
+    );
     for refused in ["gzip;q=0", "identity", "br", ""] {
         let plain = exporter.request("GET", "/metrics", &[("Accept-Encoding", refused)]);
         assert_eq!(plain.header("content-encoding"), None, "{refused}");
@@ -103,15 +131,28 @@ fn collect_and_exclude() {
     let names = |query: &str| -> BTreeSet<String> {
         let response = exporter.get(&format!("/metrics?{query}"));
         assert_eq!(response.status, 200, "{query}: {}", response.text());
-        Scrape::parse(&response.text()).samples.into_iter().map(|sample| sample.name).collect()
+        Scrape::parse(&response.text())
+            .samples
+            .into_iter()
+            .map(|sample| sample.name)
+            .collect()
     };
     let memory = names("collect[]=memory");
-    assert!(memory.contains("redis_memory_used_bytes") && !memory.contains("redis_up") && !memory.contains("redis_uptime_in_seconds"));
+    assert!(
+        memory.contains("redis_memory_used_bytes")
+            && !memory.contains("redis_up")
+            && !memory.contains("redis_uptime_in_seconds")
+    );
     let both = names("collect[]=memory&collect%5B%5D=ping");
     assert!(both.contains("redis_memory_used_bytes") && both.contains("redis_up"));
     let without = names("exclude[]=memory");
     assert!(!without.contains("redis_memory_used_bytes") && without.contains("redis_up"));
-    for wrong in ["collect[]=memory&exclude[]=ping", "collect[]=nonsense", "exclude[]=nonsense", "collect[]="] {
+    for wrong in [
+        "collect[]=memory&exclude[]=ping",
+        "collect[]=nonsense",
+        "exclude[]=nonsense",
+        "collect[]=",
+    ] {
         assert_eq!(exporter.get(&format!("/metrics?{wrong}")).status, 400, "{wrong}");
     }
 }
@@ -119,7 +160,11 @@ fn collect_and_exclude() {
 #[test]
 fn probe_gives_one_instance_without_its_identity() {
     let (first, _second, exporter) = two();
-    for target in ["first".to_owned(), format!("redis://127.0.0.1:{}", first.port), format!("127.0.0.1:{}", first.port)] {
+    for target in [
+        "first".to_owned(),
+        format!("redis://127.0.0.1:{}", first.port),
+        format!("127.0.0.1:{}", first.port),
+    ] {
         for path in ["/probe", "/scrape"] {
             let response = exporter.get(&format!("{path}?target={target}"));
             assert_eq!(response.status, 200, "{path} {target}");
@@ -131,7 +176,10 @@ fn probe_gives_one_instance_without_its_identity() {
                     assert!(!sample.labels.contains_key(label), "{sample:?}");
                 }
             }
-            assert!(!scrape.has("redis_session_exporter_build_info", &[]), "self-metrics are on /metrics only");
+            assert!(
+                !scrape.has("redis_session_exporter_build_info", &[]),
+                "self-metrics are on /metrics only"
+            );
         }
     }
     // A listener that must never be dialled.
@@ -163,7 +211,12 @@ fn service_discovery() {
         let name = labels["instance"].as_str().unwrap();
         let path = labels["__metrics_path__"].as_str().unwrap();
         assert_eq!(path, "/probe");
-        assert_eq!(exporter.get(&format!("{path}?target={}", labels["__param_target"].as_str().unwrap())).status, 200);
+        assert_eq!(
+            exporter
+                .get(&format!("{path}?target={}", labels["__param_target"].as_str().unwrap()))
+                .status,
+            200
+        );
         assert_eq!(labels.get("team").is_some(), name == "first");
         assert_eq!(labels["environment"], "test");
     }
@@ -179,8 +232,15 @@ fn health_documents() {
     assert_eq!(json["redis"]["connected"], true);
     assert!(json["redis"]["latency_ms"].is_number());
     assert!(json["redis"]["usedMemoryBytes"].as_f64().unwrap() > 0.0);
-    assert_eq!(json["redis"]["version"].as_str(), first.info("valkey_version").or(first.info("redis_version")).as_deref());
-    assert_eq!(json["redis"]["memory_pct"], serde_json::Value::Null, "no limit, no percentage");
+    assert_eq!(
+        json["redis"]["version"].as_str(),
+        first.info("valkey_version").or(first.info("redis_version")).as_deref()
+    );
+    assert_eq!(
+        json["redis"]["memory_pct"],
+        serde_json::Value::Null,
+        "no limit, no percentage"
+    );
     assert_eq!(json["sessions"]["active_count"], 1);
     assert!(json["checks"].is_object() && json["errors"].is_array());
     let all = exporter.get("/health/redis").json();
@@ -199,7 +259,9 @@ fn health_documents() {
     assert_eq!(exporter.get("/-/ready").status, 200);
 
     second.shutdown();
-    exporter.wait_for("the second is down", DOWN_BOUND, |scrape| scrape.value("redis_up", &[("instance", "second")]) == Some(0.0));
+    exporter.wait_for("the second is down", DOWN_BOUND, |scrape| {
+        scrape.value("redis_up", &[("instance", "second")]) == Some(0.0)
+    });
     let all = exporter.get("/health/redis");
     assert_eq!(all.status, 200, "one of two is down");
     assert_eq!(all.json()["status"], "degraded");
@@ -210,7 +272,9 @@ fn health_documents() {
     assert_eq!(exporter.get("/-/ready").status, 200);
     assert_eq!(exporter.get("/-/healthy").status, 200);
     drop(first);
-    exporter.wait_for("both are down", DOWN_BOUND, |scrape| scrape.value("redis_up", &[("instance", "first")]) == Some(0.0));
+    exporter.wait_for("both are down", DOWN_BOUND, |scrape| {
+        scrape.value("redis_up", &[("instance", "first")]) == Some(0.0)
+    });
     assert_eq!(exporter.get("/health/redis").status, 503);
     assert_eq!(exporter.get("/health/redis").json()["status"], "unhealthy");
 }
@@ -218,10 +282,19 @@ fn health_documents() {
 #[test]
 fn degraded_by_memory_and_unmet_expectations() {
     let server = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
-    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), "expect: { maxmemory_policy: [noeviction] }")]));
+    let exporter = Exporter::start(&config::fast(&[(
+        "redis",
+        &server.address(),
+        "expect: { maxmemory_policy: [noeviction] }",
+    )]));
     let scrape = exporter.wait_until_up(&["redis"]);
-    assert_eq!(scrape.value("redis_expectation_met", &[("expectation", "maxmemory_policy")]), Some(0.0));
-    let ratio = scrape.value("redis_memory_used_ratio", &[("instance", "redis")]).unwrap();
+    assert_eq!(
+        scrape.value("redis_expectation_met", &[("expectation", "maxmemory_policy")]),
+        Some(0.0)
+    );
+    let ratio = scrape
+        .value("redis_memory_used_ratio", &[("instance", "redis")])
+        .unwrap();
     assert!(ratio > 0.0 && ratio < 1.0);
     let health = exporter.get("/health/redis");
     assert_eq!(health.status, 200);
@@ -230,14 +303,20 @@ fn degraded_by_memory_and_unmet_expectations() {
     exporter.wait_for("the expectation is met", BACK_BOUND, |scrape| {
         scrape.value("redis_expectation_met", &[("expectation", "maxmemory_policy")]) == Some(1.0)
     });
-    assert_eq!(exporter.get("/health/redis").json()["status"], "healthy", "{}", exporter.get("/health/redis").text());
+    assert_eq!(
+        exporter.get("/health/redis").json()["status"],
+        "healthy",
+        "{}",
+        exporter.get("/health/redis").text()
+    );
 }
 
 #[test]
 fn landing_page_and_telemetry_path() {
     let server = RedisServer::start();
     let dead = format!("redis://127.0.0.1:{}", free_port());
-    let config = config::fast(&[("redis", &server.address(), ""), ("<script>", &dead, "")]).replace("name: <script>", "name: \"<script>\"");
+    let config = config::fast(&[("redis", &server.address(), ""), ("<script>", &dead, "")])
+        .replace("name: <script>", "name: \"<script>\"");
     let exporter = Exporter::start_with(&config, &["--web.telemetry-path=/other"]);
     let page = exporter.get("/");
     assert_eq!(page.status, 200);
@@ -270,9 +349,17 @@ fn own_metrics() {
     }
     exporter.get("/no/such/path");
     let scrape = exporter.scrape();
-    assert!(scrape.sum("redis_session_exporter_http_requests_total", &[("code", "200"), ("method", "GET")]) >= 1.0);
+    assert!(
+        scrape.sum(
+            "redis_session_exporter_http_requests_total",
+            &[("code", "200"), ("method", "GET")]
+        ) >= 1.0
+    );
     assert!(scrape.sum("redis_session_exporter_http_requests_total", &[("code", "404")]) >= 1.0);
-    assert!(!scrape.text.contains("/no/such/path"), "an unknown path is no label value");
+    assert!(
+        !scrape.text.contains("/no/such/path"),
+        "an unknown path is no label value"
+    );
     let open = scrape.value("process_open_fds", &[]).unwrap();
     assert!((open - exporter.process.open_descriptors() as f64).abs() <= 8.0);
 }
@@ -305,7 +392,9 @@ fn slow_and_greedy_clients_hurt_nobody() {
     let refused = http::request(exporter.port, "GET", &long_path, &[]);
     assert!(refused.is_err() || refused.unwrap().status >= 400);
     let mut garbage = TcpStream::connect(("127.0.0.1", exporter.port)).unwrap();
-    garbage.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+    garbage
+        .write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        .unwrap();
     // The header time-out closes what never finishes.
     let first = &mut slow[0];
     first.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
@@ -319,9 +408,14 @@ fn slow_and_greedy_clients_hurt_nobody() {
 #[test]
 fn connections_beyond_the_cap_do_not_lock_anybody_out() {
     let server = RedisServer::start();
-    let config = format!("limits: {{ http_connections: 5 }}\n{}", config::fast(&[("redis", &server.address(), "")]));
+    let config = format!(
+        "limits: {{ http_connections: 5 }}\n{}",
+        config::fast(&[("redis", &server.address(), "")])
+    );
     let exporter = Exporter::start(&config);
-    let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(("127.0.0.1", exporter.port)).unwrap()).collect();
+    let idle: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(("127.0.0.1", exporter.port)).unwrap())
+        .collect();
     drop(idle);
     assert_eq!(exporter.get("/metrics").status, 200);
 }

@@ -32,8 +32,16 @@ fn value(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 fn missing_sections_leave_values_out() {
     let (_peer, bench) = serving(b"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:4711\r\n".to_vec());
     let scrape = read(&bench, 4711.0);
-    for absent in ["redis_memory_used_bytes", "redis_connected_clients", "redis_memory_used_ratio", "redis_commands_total"] {
-        assert!(!scrape.has(absent, &[("instance", FAULTY)]), "{absent} is not zero but unknown");
+    for absent in [
+        "redis_memory_used_bytes",
+        "redis_connected_clients",
+        "redis_memory_used_ratio",
+        "redis_commands_total",
+    ] {
+        assert!(
+            !scrape.has(absent, &[("instance", FAULTY)]),
+            "{absent} is not zero but unknown"
+        );
     }
 }
 
@@ -53,7 +61,11 @@ fn garbage_lines_and_non_numbers() {
     assert!(!scrape.has("redis_memory_used_bytes", &[("instance", FAULTY)]));
     assert!(!scrape.has("redis_commands_processed_total", &[("instance", FAULTY)]));
     assert!(!scrape.has("redis_evicted_keys_total", &[("instance", FAULTY)]));
-    assert_eq!(value(&scrape, "redis_expired_keys_total", &[]), Some(5.0), "the lines beside the garbage are read");
+    assert_eq!(
+        value(&scrape, "redis_expired_keys_total", &[]),
+        Some(5.0),
+        "the lines beside the garbage are read"
+    );
     assert_eq!(value(&scrape, "redis_rejected_connections_total", &[]), Some(3.0));
 }
 
@@ -72,7 +84,10 @@ fn odd_command_and_error_statistics() {
     let (_peer, bench) = serving(info.as_bytes().to_vec());
     let scrape = read(&bench, 4713.0);
     assert_eq!(value(&scrape, "redis_commands_total", &[("cmd", "get")]), Some(7.0));
-    assert_eq!(value(&scrape, "redis_commands_total", &[("cmd", "host::with:colons")]), Some(3.0));
+    assert_eq!(
+        value(&scrape, "redis_commands_total", &[("cmd", "host::with:colons")]),
+        Some(3.0)
+    );
     assert_eq!(value(&scrape, "redis_errors_total", &[("err", "OOM")]), Some(4.0));
     assert_eq!(value(&scrape, "redis_db_keys", &[("db", "db0")]), Some(10.0));
     assert_eq!(value(&scrape, "redis_db_keys_expiring", &[("db", "db0")]), Some(4.0));
@@ -84,7 +99,8 @@ fn odd_command_and_error_statistics() {
 fn commandstats_of_thousands_of_commands_are_bounded() {
     let mut info = b"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:4714\r\n# Commandstats\r\n".to_vec();
     for number in 0..5_000 {
-        let line = format!("cmdstat_made.up{number}:calls=1,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=0\r\n");
+        let line =
+            format!("cmdstat_made.up{number}:calls=1,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=0\r\n");
         info.extend_from_slice(line.as_bytes());
     }
     let (_peer, bench) = serving(info);
@@ -99,14 +115,20 @@ fn commandstats_of_thousands_of_commands_are_bounded() {
 fn ten_megabytes() {
     let mut info = b"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:4715\r\n".to_vec();
     while info.len() < 10 << 20 {
-        info.extend_from_slice(b"module_something_that_nobody_reads:name=x,ver=999999,api=1,filters=0,usedby=[],using=[]\r\n");
+        info.extend_from_slice(
+            b"module_something_that_nobody_reads:name=x,ver=999999,api=1,filters=0,usedby=[],using=[]\r\n",
+        );
     }
     let (peer, bench) = serving(info);
     // Parsing so much takes its time in an unoptimised build, hence the longer bound; what matters is that nothing else suffers.
-    bench.watch("ten megabytes are read or refused, and the peer is still pinged", Duration::from_secs(10), |scrape| {
-        value(scrape, "redis_uptime_in_seconds", &[]) == Some(4715.0)
-            || scrape.sum("redis_connection_errors_total", &[("instance", FAULTY)]) >= 1.0
-    });
+    bench.watch(
+        "ten megabytes are read or refused, and the peer is still pinged",
+        Duration::from_secs(10),
+        |scrape| {
+            value(scrape, "redis_uptime_in_seconds", &[]) == Some(4715.0)
+                || scrape.sum("redis_connection_errors_total", &[("instance", FAULTY)]) >= 1.0
+        },
+    );
     peer.recover();
     bench.recovers();
 }
@@ -118,16 +140,28 @@ fn fork_with_unknown_fields() {
     let (_peer, bench) = serving(info.as_bytes().to_vec());
     let scrape = read(&bench, 4716.0);
     assert_eq!(value(&scrape, "redis_memory_used_bytes", &[]), Some(1000.0));
-    assert_eq!(value(&scrape, "redis_memory_max_bytes", &[]), Some(0.0), "no limit is said as Redis says it");
-    assert!(!scrape.has("redis_memory_used_ratio", &[("instance", FAULTY)]), "no ratio without a limit");
+    assert_eq!(
+        value(&scrape, "redis_memory_max_bytes", &[]),
+        Some(0.0),
+        "no limit is said as Redis says it"
+    );
+    assert!(
+        !scrape.has("redis_memory_used_ratio", &[("instance", FAULTY)]),
+        "no ratio without a limit"
+    );
 }
 
 #[test]
 fn empty_info() {
     let (peer, bench) = serving(Vec::new());
-    bench.watch("values of the INFO before are gone when they are old", BACK_BOUND * 2 + SLACK, |scrape| {
-        value(scrape, "redis_connection_status", &[]) == Some(1.0) && !scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)])
-    });
+    bench.watch(
+        "values of the INFO before are gone when they are old",
+        BACK_BOUND * 2 + SLACK,
+        |scrape| {
+            value(scrape, "redis_connection_status", &[]) == Some(1.0)
+                && !scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)])
+        },
+    );
     peer.recover();
     bench.recovers();
 }
@@ -143,7 +177,14 @@ fn the_fixture_itself_is_read() {
 fn names_that_are_binary_or_odd() {
     let server = RedisServer::start();
     let mut client = server.client();
-    for key in [&b"sess:\xff\xfe\x00"[..], b"sess:new\nline", b"sess:\"quoted\"", b"sess:back\\slash", b"sess:", b"sess:{}le=\"1\""] {
+    for key in [
+        &b"sess:\xff\xfe\x00"[..],
+        b"sess:new\nline",
+        b"sess:\"quoted\"",
+        b"sess:back\\slash",
+        b"sess:",
+        b"sess:{}le=\"1\"",
+    ] {
         client.bytes(&[b"SET", key, b"value"]);
     }
     client.bytes(&[b"SET", b"\nsess:not-one", b"value"]);
@@ -151,5 +192,7 @@ fn names_that_are_binary_or_odd() {
     client.command(&["CLIENT", "SETNAME", "name=\"x\"\\{},#"]);
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let bench = Bench::new(&server.address(), store);
-    bench.watch("six sessions", BACK_BOUND, |scrape| value(scrape, "sessions_active", &[("store", "web")]) == Some(6.0));
+    bench.watch("six sessions", BACK_BOUND, |scrape| {
+        value(scrape, "sessions_active", &[("store", "web")]) == Some(6.0)
+    });
 }

@@ -65,24 +65,44 @@ fn half_a_reply_and_the_end() {
 
 #[test]
 fn twenty_thousand_nested_arrays() {
-    answers("PING", Answer::Bytes("*1\r\n".repeat(20_000).into_bytes()), &["protocol"], 0.0);
+    answers(
+        "PING",
+        Answer::Bytes("*1\r\n".repeat(20_000).into_bytes()),
+        &["protocol"],
+        0.0,
+    );
 }
 
 #[test]
 fn bulk_header_of_four_gigabytes() {
-    answers("PING", Answer::BytesThenHang(b"$4294967296\r\nabc".to_vec()), &["protocol"], 0.0);
+    answers(
+        "PING",
+        Answer::BytesThenHang(b"$4294967296\r\nabc".to_vec()),
+        &["protocol"],
+        0.0,
+    );
 }
 
 #[test]
 fn array_header_of_four_billion() {
     // Waiting for elements is as honest as refusing the header; neither may reserve memory for them.
-    answers("PING", Answer::BytesThenHang(b"*4294967295\r\n".to_vec()), &["protocol", "timeout"], 0.0);
+    answers(
+        "PING",
+        Answer::BytesThenHang(b"*4294967295\r\n".to_vec()),
+        &["protocol", "timeout"],
+        0.0,
+    );
 }
 
 #[test]
 fn endless_line() {
     // In a slow build the deadline comes before the limit.
-    answers("PING", Answer::Endless(vec![b'+'; 64 * 1024]), &["protocol", "timeout"], 0.0);
+    answers(
+        "PING",
+        Answer::Endless(vec![b'+'; 64 * 1024]),
+        &["protocol", "timeout"],
+        0.0,
+    );
 }
 
 #[test]
@@ -100,7 +120,12 @@ fn endless_bulk_on_info() {
 
 #[test]
 fn not_a_reply_at_all() {
-    answers("PING", Answer::Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), &["protocol"], 0.0);
+    answers(
+        "PING",
+        Answer::Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        &["protocol"],
+        0.0,
+    );
 }
 
 #[test]
@@ -110,7 +135,12 @@ fn another_reply_than_pong() {
 
 #[test]
 fn loading() {
-    answers("PING", error("LOADING Redis is loading the dataset in memory"), &["loading"], 1.0);
+    answers(
+        "PING",
+        error("LOADING Redis is loading the dataset in memory"),
+        &["loading"],
+        1.0,
+    );
 }
 
 #[test]
@@ -140,7 +170,12 @@ fn noauth() {
 
 #[test]
 fn ping_denied() {
-    answers("PING", error("NOPERM this user has no permissions to run the 'ping' command"), &["denied"], 1.0);
+    answers(
+        "PING",
+        error("NOPERM this user has no permissions to run the 'ping' command"),
+        &["denied"],
+        1.0,
+    );
 }
 
 #[test]
@@ -155,7 +190,9 @@ fn closes_in_the_middle_of_info() {
     let info = bulk(&info_fixture());
     let half = info[..info.len() / 2].to_vec();
     peer.answer_to("INFO", Answer::BytesThenClose(half));
-    bench.watch("the closed connection is counted", DOWN_BOUND, |scrape| errors(scrape, "closed") >= 2.0);
+    bench.watch("the closed connection is counted", DOWN_BOUND, |scrape| {
+        errors(scrape, "closed") >= 2.0
+    });
     // PING is fine all the time, so what is served is the truth about both.
     let scrape = bench.watch("INFO's collectors have failed", BACK_BOUND, |scrape| {
         success(scrape, "memory") == Some(0.0) && success(scrape, "ping") == Some(1.0)
@@ -170,7 +207,9 @@ fn info_hangs_while_ping_answers() {
     let peer = ScriptedPeer::start();
     let bench = Bench::new(&peer.address(), "");
     peer.answer_to("INFO", Answer::BytesThenHang(b"$100\r\nhalf".to_vec()));
-    bench.watch("the time-out is counted", DOWN_BOUND, |scrape| errors(scrape, "timeout") >= 1.0);
+    bench.watch("the time-out is counted", DOWN_BOUND, |scrape| {
+        errors(scrape, "timeout") >= 1.0
+    });
     peer.recover();
     bench.recovers();
 }
@@ -188,7 +227,9 @@ fn answers_arrive_late_and_are_never_taken_for_others() {
         }
         healthy(words)
     });
-    bench.watch("the late PING is counted", DOWN_BOUND + BACK_BOUND, |scrape| errors(scrape, "timeout") >= 1.0);
+    bench.watch("the late PING is counted", DOWN_BOUND + BACK_BOUND, |scrape| {
+        errors(scrape, "timeout") >= 1.0
+    });
     let scrape = bench.recovers();
     assert_eq!(errors(&scrape, "protocol"), 0.0);
 }
@@ -223,9 +264,15 @@ fn drip_of_one_byte() {
 }
 
 fn errors(scrape: &Scrape, reason: &str) -> f64 {
-    scrape.sum("redis_connection_errors_total", &[("instance", FAULTY), ("reason", reason)])
+    scrape.sum(
+        "redis_connection_errors_total",
+        &[("instance", FAULTY), ("reason", reason)],
+    )
 }
 
 fn success(scrape: &Scrape, collector: &str) -> Option<f64> {
-    scrape.value("redis_session_exporter_collector_success", &[("instance", FAULTY), ("collector", collector)])
+    scrape.value(
+        "redis_session_exporter_collector_success",
+        &[("instance", FAULTY), ("collector", collector)],
+    )
 }

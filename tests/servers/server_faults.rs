@@ -22,8 +22,16 @@ fn nobody_there_from_the_beginning() {
     server.shutdown();
     let bench = Bench::new_without_waiting(&server.address(), "");
     let scrape = bench.fails_with(&["refused"], 0.0);
-    assert!(!scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]), "nothing is known of the server");
-    assert!(scrape.value("redis_connect_failures_total", &[("instance", FAULTY)]).unwrap() >= 1.0);
+    assert!(
+        !scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]),
+        "nothing is known of the server"
+    );
+    assert!(
+        scrape
+            .value("redis_connect_failures_total", &[("instance", FAULTY)])
+            .unwrap()
+            >= 1.0
+    );
     server.start_again();
     bench.recovers();
 }
@@ -46,9 +54,14 @@ fn restart() {
     server.restart();
     assert_ne!(server.info("run_id").unwrap(), run_id);
     bench.watch("the new server's INFO", BACK_BOUND, |scrape| {
-        scrape.all("redis_instance_info", &[("instance", FAULTY)]).any(|sample| {
-            sample.labels.get("process_id").is_some_and(|id| Some(id) == server.info("process_id").as_ref())
-        })
+        scrape
+            .all("redis_instance_info", &[("instance", FAULTY)])
+            .any(|sample| {
+                sample
+                    .labels
+                    .get("process_id")
+                    .is_some_and(|id| Some(id) == server.info("process_id").as_ref())
+            })
     });
     bench.recovers();
 }
@@ -68,12 +81,22 @@ fn loading() {
     server.set_argument("--loading-process-events-interval-bytes", "1024");
     server.start_again();
     let loading = server.client().try_command(&["PING"]);
-    assert!(matches!(&loading, Reply::Error(text) if text.starts_with("LOADING")), "{loading:?}");
+    assert!(
+        matches!(&loading, Reply::Error(text) if text.starts_with("LOADING")),
+        "{loading:?}"
+    );
     let scrape = bench.watch("state loading, up, not connected", DOWN_BOUND, |scrape| {
         scrape.state(FAULTY).as_deref() == Some("loading")
     });
-    assert_eq!(scrape.value("redis_up", &[("instance", FAULTY)]), Some(1.0), "a server that loads is up, as the peer says it");
-    assert_eq!(scrape.value("redis_connection_status", &[("instance", FAULTY)]), Some(0.0));
+    assert_eq!(
+        scrape.value("redis_up", &[("instance", FAULTY)]),
+        Some(1.0),
+        "a server that loads is up, as the peer says it"
+    );
+    assert_eq!(
+        scrape.value("redis_connection_status", &[("instance", FAULTY)]),
+        Some(0.0)
+    );
     // INFO is answered while the server loads.
     bench.watch("INFO of the loading server", BACK_BOUND, |scrape| {
         scrape.value("redis_loading_dump_file", &[("instance", FAULTY)]) == Some(1.0)
@@ -91,7 +114,12 @@ fn replica_that_lost_its_primary() {
     let mut primary = RedisServer::start();
     let port = primary.port.to_string();
     let replica = RedisServer::start_with(&[
-        "--replicaof", &format!("127.0.0.1 {port}"), "--replica-serve-stale-data", "no", "--repl-diskless-sync-delay", "0",
+        "--replicaof",
+        &format!("127.0.0.1 {port}"),
+        "--replica-serve-stale-data",
+        "no",
+        "--repl-diskless-sync-delay",
+        "0",
     ]);
     let linked = wait_until(Duration::from_secs(20), || {
         (replica.info("master_link_status").as_deref() == Some("up")).then_some(())
@@ -100,7 +128,10 @@ fn replica_that_lost_its_primary() {
     let bench = Bench::new(&replica.address(), "");
     primary.shutdown();
     let scrape = bench.fails_with(&["masterdown"], 1.0);
-    assert!(scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]), "INFO works and is served");
+    assert!(
+        scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]),
+        "INFO works and is served"
+    );
     primary.start_again();
     let linked = wait_until(Duration::from_secs(20), || {
         (replica.info("master_link_status").as_deref() == Some("up")).then_some(())
@@ -116,7 +147,10 @@ fn busy_script() {
     let mut scripter = server.client();
     scripter.send(&[b"EVAL", b"while true do end", b"0"]).unwrap();
     bench.fails_with(&["busy"], 0.0);
-    assert_eq!(server.client().try_command(&["SCRIPT", "KILL"]), Reply::Simple("OK".to_owned()));
+    assert_eq!(
+        server.client().try_command(&["SCRIPT", "KILL"]),
+        Reply::Simple("OK".to_owned())
+    );
     assert!(matches!(scripter.read().unwrap(), Reply::Error(_)));
     bench.recovers();
 }
@@ -138,7 +172,8 @@ fn killed_connection_is_replaced_before_anybody_notices() {
     let server = RedisServer::start();
     let bench = Bench::new(&server.address(), "");
     let mut client = server.client();
-    let connects = |scrape: &crate::support::scrape::Scrape| scrape.value("redis_connects_total", &[("instance", FAULTY)]);
+    let connects =
+        |scrape: &crate::support::scrape::Scrape| scrape.value("redis_connects_total", &[("instance", FAULTY)]);
     let before = connects(&bench.exporter.scrape()).unwrap();
     client.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     // A kill can hit a PING under way, so what is promised is only that users who can log in are seen to.
@@ -151,7 +186,10 @@ fn killed_connection_is_replaced_before_anybody_notices() {
 #[test]
 fn full_backlog_swallows_the_connection() {
     let port = free_port();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
     // The standard library cannot choose a short backlog.
     let listener = runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
@@ -167,12 +205,17 @@ fn full_backlog_swallows_the_connection() {
     }
     let bench = Bench::new_without_waiting(&format!("redis://127.0.0.1:{port}"), "");
     let scrape = bench.fails_with(&["timeout"], 0.0);
-    assert!(!scrape.has("redis_connect_phase_duration_seconds", &[("instance", FAULTY), ("phase", "ping")]));
+    assert!(!scrape.has(
+        "redis_connect_phase_duration_seconds",
+        &[("instance", FAULTY), ("phase", "ping")]
+    ));
     drop((listener, fillers));
     let server = RedisServer::start_on(port);
     assert_eq!(server.port, port);
     // The kernel may still be trying the swallowed SYN of the attempt under way.
-    bench.watch("up", BACK_BOUND + SLACK, |scrape| crate::support::exporter::is_up(scrape, FAULTY));
+    bench.watch("up", BACK_BOUND + SLACK, |scrape| {
+        crate::support::exporter::is_up(scrape, FAULTY)
+    });
 }
 
 #[test]
@@ -213,12 +256,15 @@ fn descriptors_tasks_and_connections_do_not_leak() {
     let tasks = |scrape: &crate::support::scrape::Scrape| scrape.value("redis_session_exporter_tasks_alive", &[]);
     let mut client = Client::connect(server.port).unwrap();
     let cycle = |client: &mut Client| {
-        let connects = |scrape: &crate::support::scrape::Scrape| scrape.value("redis_connects_total", &[("instance", FAULTY)]);
+        let connects =
+            |scrape: &crate::support::scrape::Scrape| scrape.value("redis_connects_total", &[("instance", FAULTY)]);
         let before = connects(&bench.exporter.scrape()).unwrap();
         client.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-        bench.exporter.wait_for_instance(FAULTY, "reconnected", BACK_BOUND, |scrape| {
-            connects(scrape) > Some(before) && crate::support::exporter::is_up(scrape, FAULTY)
-        });
+        bench
+            .exporter
+            .wait_for_instance(FAULTY, "reconnected", BACK_BOUND, |scrape| {
+                connects(scrape) > Some(before) && crate::support::exporter::is_up(scrape, FAULTY)
+            });
     };
     cycle(&mut client);
     let descriptors_before = bench.exporter.process.open_descriptors();

@@ -16,7 +16,10 @@ fn fill(client: &mut Client, prefix: &str, count: usize) {
     let commands: Vec<Vec<Vec<u8>>> = (0..count)
         .map(|number| {
             let key = format!("{prefix}{number}");
-            ["SET", &key, "value", "EX", "86400"].iter().map(|word| word.as_bytes().to_vec()).collect()
+            ["SET", &key, "value", "EX", "86400"]
+                .iter()
+                .map(|word| word.as_bytes().to_vec())
+                .collect()
         })
         .collect();
     client.pipeline(&commands);
@@ -58,7 +61,11 @@ scan: { redis_share: 0 }";
     assert_eq!(active(&scrape, "web"), Some(1300.0));
     assert_eq!(active(&scrape, "oauth"), Some(100.0));
     assert_eq!(active(&scrape, "api"), Some(58.0));
-    assert_eq!(active(&scrape, "none"), Some(0.0), "a store that was looked for and is empty has no sessions, which is known");
+    assert_eq!(
+        active(&scrape, "none"),
+        Some(0.0),
+        "a store that was looked for and is empty has no sessions, which is known"
+    );
     let web = [("instance", "redis"), ("store", "web")];
     assert_eq!(scrape.value("sessions_max_capacity", &web), Some(5000.0));
     assert_eq!(scrape.value("sessions_expected_ttl_seconds", &web), Some(86400.0));
@@ -66,13 +73,21 @@ scan: { redis_share: 0 }";
         .all("session_scan_keys_total", &[("instance", "redis")])
         .map(|sample| sample.labels["db"].as_str())
         .collect();
-    assert_eq!(databases, BTreeSet::from(["db0", "db3"]), "only the databases of the stores are scanned");
-    let coverage = scrape.value("session_scan_coverage_ratio", &[("instance", "redis"), ("db", "db0")]).unwrap();
+    assert_eq!(
+        databases,
+        BTreeSet::from(["db0", "db3"]),
+        "only the databases of the stores are scanned"
+    );
+    let coverage = scrape
+        .value("session_scan_coverage_ratio", &[("instance", "redis"), ("db", "db0")])
+        .unwrap();
     assert!((0.99..=1.01).contains(&coverage), "{coverage}");
 
     client.command(&["SELECT", "0"]);
     client.command(&["DEL", "sess:0", "sess:1"]);
-    exporter.wait_for_instance("redis", "two less", bound, |scrape| active(scrape, "web") == Some(1298.0));
+    exporter.wait_for_instance("redis", "two less", bound, |scrape| {
+        active(scrape, "web") == Some(1298.0)
+    });
 }
 
 #[test]
@@ -82,7 +97,11 @@ fn the_default_database_is_that_of_the_address() {
     client.command(&["SELECT", "4"]);
     fill(&mut client, "sess:", 5);
     let address = format!("{}/4", server.address());
-    let exporter = Exporter::start(&config::fast(&[("redis", &address, "sessions:\n  - { store: web, match: [\"sess:*\"] }")]));
+    let exporter = Exporter::start(&config::fast(&[(
+        "redis",
+        &address,
+        "sessions:\n  - { store: web, match: [\"sess:*\"] }",
+    )]));
     let scrape = exporter.wait_for_instance("redis", "counted", BACK_BOUND, |scrape| active(scrape, "web").is_some());
     assert_eq!(active(&scrape, "web"), Some(5.0));
     assert!(scrape.has("session_scan_keys_total", &[("instance", "redis"), ("db", "db4")]));
@@ -92,11 +111,17 @@ fn the_default_database_is_that_of_the_address() {
 fn a_key_that_scan_returns_twice_counts_once() {
     let peer = ScriptedPeer::start_with(|words| match words[0].to_ascii_uppercase().as_str() {
         "DBSIZE" => Answer::Bytes(b":3\r\n".to_vec()),
-        "SCAN" if words[1] == "0" => Answer::Bytes(b"*2\r\n$2\r\n17\r\n*2\r\n$6\r\nsess:a\r\n$6\r\nsess:b\r\n".to_vec()),
+        "SCAN" if words[1] == "0" => {
+            Answer::Bytes(b"*2\r\n$2\r\n17\r\n*2\r\n$6\r\nsess:a\r\n$6\r\nsess:b\r\n".to_vec())
+        }
         "SCAN" => Answer::Bytes(b"*2\r\n$1\r\n0\r\n*2\r\n$6\r\nsess:b\r\n$6\r\nsess:c\r\n".to_vec()),
         _ => healthy(words),
     });
-    let exporter = Exporter::start(&config::fast(&[("redis", &peer.address(), "sessions:\n  - { store: web, match: [\"sess:*\"] }")]));
+    let exporter = Exporter::start(&config::fast(&[(
+        "redis",
+        &peer.address(),
+        "sessions:\n  - { store: web, match: [\"sess:*\"] }",
+    )]));
     let scrape = exporter.wait_for_instance("redis", "counted", BACK_BOUND, |scrape| active(scrape, "web").is_some());
     assert_eq!(active(&scrape, "web"), Some(3.0));
 }
@@ -119,9 +144,12 @@ fn a_scan_that_never_ends_is_cut() {
     exporter.wait_until_up(&["redis"]);
     let pings = |scrape: &Scrape| scrape.value("redis_pings_total", &[("instance", "redis")]).unwrap();
     let before = pings(&exporter.scrape());
-    let scrape = exporter.wait_for_instance("redis", "pinged on", config::PING * 10 + crate::support::SLACK, |scrape| {
-        pings(scrape) >= before + 5.0
-    });
+    let scrape = exporter.wait_for_instance(
+        "redis",
+        "pinged on",
+        config::PING * 10 + crate::support::SLACK,
+        |scrape| pings(scrape) >= before + 5.0,
+    );
     assert_eq!(active(&scrape, "web"), None, "what was never finished is not a count");
     assert_eq!(scrape.value("redis_up", &[("instance", "redis")]), Some(1.0));
 }
@@ -129,7 +157,9 @@ fn a_scan_that_never_ends_is_cut() {
 #[test]
 fn scan_denied_leaves_the_rest() {
     let server = RedisServer::start();
-    server.command(&["ACL", "SETUSER", "monitor", "on", ">secret", "~*", "&*", "+@all", "-scan"]);
+    server.command(&[
+        "ACL", "SETUSER", "monitor", "on", ">secret", "~*", "&*", "+@all", "-scan",
+    ]);
     let further = "username: monitor\npassword: secret\nsessions:\n  - { store: web, match: [\"sess:*\"] }";
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
     exporter.wait_until_up(&["redis"]);
@@ -146,22 +176,43 @@ fn scan_denied_leaves_the_rest() {
 fn sessions_are_counted_at_the_primary_only() {
     let primary = RedisServer::start();
     let port = primary.port.to_string();
-    let replica = RedisServer::start_with(&["--replicaof", &format!("127.0.0.1 {port}"), "--repl-diskless-sync-delay", "0"]);
+    let replica = RedisServer::start_with(&[
+        "--replicaof",
+        &format!("127.0.0.1 {port}"),
+        "--repl-diskless-sync-delay",
+        "0",
+    ]);
     fill(&mut primary.client(), "sess:", 10);
-    let synced = wait_until(Duration::from_secs(20), || (replica.command(&["DBSIZE"]) == Reply::Integer(10)).then_some(()));
+    let synced = wait_until(Duration::from_secs(20), || {
+        (replica.command(&["DBSIZE"]) == Reply::Integer(10)).then_some(())
+    });
     assert!(synced.is_some(), "the replica follows");
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
-    let exporter = Exporter::start(&config::fast(&[("redis", &primary.address(), store), ("replica", &replica.address(), store)]));
+    let exporter = Exporter::start(&config::fast(&[
+        ("redis", &primary.address(), store),
+        ("replica", &replica.address(), store),
+    ]));
     exporter.wait_until_up(&["redis", "replica"]);
-    exporter.wait_for_instance("redis", "counted", BACK_BOUND, |scrape| active(scrape, "web") == Some(10.0));
+    exporter.wait_for_instance("redis", "counted", BACK_BOUND, |scrape| {
+        active(scrape, "web") == Some(10.0)
+    });
     let polls = |scrape: &Scrape| scrape.value("redis_pings_total", &[("instance", "replica")]).unwrap();
     let before = polls(&exporter.scrape());
     // Longer than a scan interval: time enough to count, were it counted.
-    let scrape = exporter.wait_for("more polls of the replica", config::PING * 6 + crate::support::SLACK, |scrape| {
-        polls(scrape) >= before + 4.0
-    });
-    assert!(!scrape.has("sessions_active", &[("instance", "replica")]), "{}", scrape.about("replica"));
-    assert!(scrape.has("redis_db_keys", &[("instance", "replica"), ("db", "db0")]), "its keys are shown all the same");
+    let scrape = exporter.wait_for(
+        "more polls of the replica",
+        config::PING * 6 + crate::support::SLACK,
+        |scrape| polls(scrape) >= before + 4.0,
+    );
+    assert!(
+        !scrape.has("sessions_active", &[("instance", "replica")]),
+        "{}",
+        scrape.about("replica")
+    );
+    assert!(
+        scrape.has("redis_db_keys", &[("instance", "replica"), ("db", "db0")]),
+        "its keys are shown all the same"
+    );
 }
 
 /// Characters that patterns and keys are made of: few, so that they meet, and all that mean something.
@@ -174,20 +225,36 @@ fn our_globs_match_what_the_server_matches() {
     let mut client = server.client();
     let mut random = fastrand::Rng::with_seed(7);
     let word = |random: &mut fastrand::Rng, alphabet: &[u8], longest: usize| -> Vec<u8> {
-        (0..random.usize(1..=longest)).map(|_| alphabet[random.usize(..alphabet.len())]).collect()
+        (0..random.usize(1..=longest))
+            .map(|_| alphabet[random.usize(..alphabet.len())])
+            .collect()
     };
     let mut keys: BTreeSet<Vec<u8>> = (0..400).map(|_| word(&mut random, KEY_ALPHABET, 6)).collect();
-    keys.extend([b"sess:abc".to_vec(), b"a_b".to_vec(), b"a-b".to_vec(), b"\xff\xfe".to_vec(), b"new\nline".to_vec()]);
-    let commands: Vec<Vec<Vec<u8>>> = keys.iter().map(|key| vec![b"SET".to_vec(), key.clone(), b"x".to_vec()]).collect();
+    keys.extend([
+        b"sess:abc".to_vec(),
+        b"a_b".to_vec(),
+        b"a-b".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"new\nline".to_vec(),
+    ]);
+    let commands: Vec<Vec<Vec<u8>>> = keys
+        .iter()
+        .map(|key| vec![b"SET".to_vec(), key.clone(), b"x".to_vec()])
+        .collect();
     client.pipeline(&commands);
     let mut patterns: Vec<Vec<u8>> = (0..300).map(|_| word(&mut random, PATTERN_ALPHABET, 7)).collect();
-    for written in ["*", "", "sess:*", "a[_-]b", "a[-_]b", "[a-c]*", "[c-a]*", "[^a]*", "[", "[a", "[^", "a\\", "[\\]]*", "[]-a]*", "**?", "\\**"] {
+    for written in [
+        "*", "", "sess:*", "a[_-]b", "a[-_]b", "[a-c]*", "[c-a]*", "[^a]*", "[", "[a", "[^", "a\\", "[\\]]*", "[]-a]*",
+        "**?", "\\**",
+    ] {
         patterns.push(written.as_bytes().to_vec());
     }
     let mut compared = 0;
     for pattern in &patterns {
         let reply = client.bytes(&[b"SCAN", b"0", b"MATCH", pattern, b"COUNT", b"100000"]);
-        let Reply::Bulk(cursor) = &reply.array()[0] else { panic!("{reply:?}") };
+        let Reply::Bulk(cursor) = &reply.array()[0] else {
+            panic!("{reply:?}")
+        };
         assert_eq!(cursor, b"0");
         let theirs: BTreeSet<Vec<u8>> = reply.array()[1]
             .array()
@@ -200,9 +267,17 @@ fn our_globs_match_what_the_server_matches() {
         let glob = Glob::new(pattern);
         for key in &keys {
             let (pattern, text) = (String::from_utf8_lossy(pattern), String::from_utf8_lossy(key));
-            assert_eq!(glob.matches(key), theirs.contains(key), "pattern {pattern:?}, key {text:?}");
+            assert_eq!(
+                glob.matches(key),
+                theirs.contains(key),
+                "pattern {pattern:?}, key {text:?}"
+            );
             compared += 1;
         }
     }
-    println!("{} patterns on {} keys: {compared} answers are the server's", patterns.len(), keys.len());
+    println!(
+        "{} patterns on {} keys: {compared} answers are the server's",
+        patterns.len(),
+        keys.len()
+    );
 }

@@ -48,7 +48,9 @@ impl Exporter {
             std::fs::write(&file, config).unwrap();
             let mut command = command(folder.path());
             command.arg("--config.file").arg(&file);
-            command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(flags);
+            command
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .args(flags);
             let mut process = Process::spawn(command, folder.path());
             let ready = super::wait_until(START_BOUND, || match process.try_wait() {
                 Some(_) => Some(false),
@@ -87,7 +89,13 @@ impl Exporter {
             last = self.scrape();
             condition(&last).then(|| last.clone())
         });
-        found.unwrap_or_else(|| panic!("not within {bound:?}: {what}\n{}\n{}", last.about(""), self.last_log_lines()))
+        found.unwrap_or_else(|| {
+            panic!(
+                "not within {bound:?}: {what}\n{}\n{}",
+                last.about(""),
+                self.last_log_lines()
+            )
+        })
     }
 
     /// Like `wait_for`; a failure shows the lines about one instance.
@@ -104,15 +112,21 @@ impl Exporter {
             condition(&last).then(|| last.clone())
         });
         found.unwrap_or_else(|| {
-            panic!("not within {bound:?}: {instance}: {what}\n{}\n{}", last.about(instance), self.last_log_lines())
+            panic!(
+                "not within {bound:?}: {instance}: {what}\n{}\n{}",
+                last.about(instance),
+                self.last_log_lines()
+            )
         })
     }
 
     /// Waits until these instances answer PING and INFO.
     pub fn wait_until_up(&self, instances: &[&str]) -> Scrape {
-        self.wait_for(&format!("{instances:?} are up"), Duration::from_secs(10) + super::SLACK, |scrape| {
-            instances.iter().all(|name| is_up(scrape, name))
-        })
+        self.wait_for(
+            &format!("{instances:?} are up"),
+            Duration::from_secs(10) + super::SLACK,
+            |scrape| instances.iter().all(|name| is_up(scrape, name)),
+        )
     }
 
     /// Replaces the configuration file.
@@ -148,7 +162,10 @@ impl Exporter {
     /// Resident memory in bytes, from /proc.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux shows VmHWM");
+        let kilobytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("Linux shows VmHWM");
         kilobytes.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 }
@@ -189,7 +206,12 @@ pub fn run_with(arguments: &[&str], variables: &[(&str, &str)], config: Option<&
     let status = process.wait(COMMAND_BOUND);
     let output = process.output();
     let status = status.unwrap_or_else(|| panic!("{arguments:?} does not end: {output}"));
-    Ended { code: status.code().unwrap_or_else(|| panic!("{arguments:?} ended by a signal: {output}")), output }
+    Ended {
+        code: status
+            .code()
+            .unwrap_or_else(|| panic!("{arguments:?} ended by a signal: {output}")),
+        output,
+    }
 }
 
 /// The binary in an empty environment, so that nothing of the machine steers it.

@@ -39,7 +39,9 @@ impl Response {
     pub fn gunzip(&self) -> Vec<u8> {
         assert_eq!(self.header("content-encoding"), Some("gzip"));
         let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(self.body.as_slice()).read_to_end(&mut plain).unwrap();
+        flate2::read::MultiGzDecoder::new(self.body.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
         plain
     }
 }
@@ -69,7 +71,9 @@ fn parse(bytes: &[u8]) -> Option<Response> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let body = &bytes[end + 4..];
-    let chunked = headers.get("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+    let chunked = headers
+        .get("transfer-encoding")
+        .is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
     let body = if chunked { unchunk(body)? } else { body.to_vec() };
     Some(Response { status, headers, body })
 }

@@ -71,7 +71,10 @@ pub struct ScriptedPeer {
 
 impl std::fmt::Debug for ScriptedPeer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ScriptedPeer").field("port", &self.port).finish_non_exhaustive()
+        formatter
+            .debug_struct("ScriptedPeer")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,7 +123,11 @@ impl ScriptedPeer {
             most_at_once: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
         });
-        let mut peer = Self { port, shared, acceptor: None };
+        let mut peer = Self {
+            port,
+            shared,
+            acceptor: None,
+        };
         peer.listen();
         peer
     }
@@ -173,7 +180,13 @@ impl ScriptedPeer {
     /// Answers `command` (its first word, or two words) like this and everything else like a healthy server.
     pub fn answer_to(&self, command: &str, answer: Answer) {
         let command = command.to_owned();
-        self.answer(move |words| if is_command(words, &command) { answer.clone() } else { healthy(words) });
+        self.answer(move |words| {
+            if is_command(words, &command) {
+                answer.clone()
+            } else {
+                healthy(words)
+            }
+        });
     }
 
     /// Changes how fresh connections are met, and closes the old ones so that it is seen at once.
@@ -269,7 +282,11 @@ fn serve(number: usize, mut stream: TcpStream, shared: &Shared) {
             Ok(length) => buffer.extend_from_slice(&piece[..length]),
         }
         let commands = take_commands(&mut buffer);
-        let batch = Batch { connection: number, commands: commands.clone(), at: Instant::now() };
+        let batch = Batch {
+            connection: number,
+            commands: commands.clone(),
+            at: Instant::now(),
+        };
         shared.batches.lock().unwrap().push(batch);
         let mut output = Vec::new();
         for words in commands {

@@ -21,7 +21,10 @@ impl Process {
         command.stdout(std::fs::File::create(&stdout).unwrap());
         command.stderr(std::fs::File::create(&stderr).unwrap());
         let child = command.spawn().unwrap_or_else(|error| {
-            panic!("{:?} cannot be started: {error}; tests/servers/install.sh installs what the tests need", command.get_program())
+            panic!(
+                "{:?} cannot be started: {error}; tests/servers/install.sh installs what the tests need",
+                command.get_program()
+            )
         });
         Self { child, stdout, stderr }
     }
@@ -44,7 +47,11 @@ impl Process {
     /// Sends a signal by name: `STOP`, `CONT`, `HUP`, `TERM`.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill` is there even where no procps is installed.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -{name} {}", self.id()))
+            .status()
+            .unwrap();
         assert!(status.success(), "SIG{name} could not be sent");
     }
 

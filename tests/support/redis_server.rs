@@ -32,8 +32,17 @@ impl RedisServer {
     /// A server with further arguments, e.g. `["--maxclients", "10"]`.
     pub fn start_with(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let password = arguments.iter().position(|argument| argument == "--requirepass").map(|at| arguments[at + 1].clone());
-        let mut server = Self { port: 0, process: None, folder: tempfile::tempdir().unwrap(), arguments, password };
+        let password = arguments
+            .iter()
+            .position(|argument| argument == "--requirepass")
+            .map(|at| arguments[at + 1].clone());
+        let mut server = Self {
+            port: 0,
+            process: None,
+            folder: tempfile::tempdir().unwrap(),
+            arguments,
+            password,
+        };
         let mut output = String::new();
         for _ in 0..START_ATTEMPTS {
             server.port = super::free_port();
@@ -48,7 +57,13 @@ impl RedisServer {
     /// A server on this port.
     pub fn start_on(port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut server = Self { port, process: None, folder, arguments: Vec::new(), password: None };
+        let mut server = Self {
+            port,
+            process: None,
+            folder,
+            arguments: Vec::new(),
+            password: None,
+        };
         server.start_again();
         server
     }
@@ -64,8 +79,22 @@ impl RedisServer {
     fn launch(&mut self) -> Result<(), String> {
         let mut command = Command::new(super::program("TEST_REDIS_SERVER", "redis-server"));
         command.current_dir(self.folder.path());
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
-        command.args(["--dir", &self.folder.path().to_string_lossy(), "--unixsocket", &self.socket().to_string_lossy()]);
+        command.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+        ]);
+        command.args([
+            "--dir",
+            &self.folder.path().to_string_lossy(),
+            "--unixsocket",
+            &self.socket().to_string_lossy(),
+        ]);
         // Tests may make the server sleep; the exporter never does.
         command.args(["--enable-debug-command", "yes"]);
         command.args(&self.arguments);
@@ -74,7 +103,10 @@ impl RedisServer {
         let answered = super::wait_until(START_BOUND, || match process.try_wait() {
             Some(_) => Some(false),
             // LOADING or NOAUTH are answers too.
-            None => Client::connect(port).and_then(|mut client| client.send(&[b"PING"]).and_then(|()| client.read())).ok().map(|_| true),
+            None => Client::connect(port)
+                .and_then(|mut client| client.send(&[b"PING"]).and_then(|()| client.read()))
+                .ok()
+                .map(|_| true),
         });
         if answered == Some(true) {
             self.process = Some(process);
@@ -97,7 +129,8 @@ impl RedisServer {
 
     /// Starts it again on the same port.
     pub fn start_again(&mut self) {
-        self.launch().unwrap_or_else(|output| panic!("redis-server does not start again: {output}"));
+        self.launch()
+            .unwrap_or_else(|output| panic!("redis-server does not start again: {output}"));
     }
 
     fn process(&self) -> &Process {
@@ -146,6 +179,10 @@ impl RedisServer {
     /// One field of INFO, if the server has it.
     pub fn info(&self, field: &str) -> Option<String> {
         let text = self.command(&["INFO", "everything"]).text();
-        text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+        text.lines().find_map(|line| {
+            line.strip_prefix(field)?
+                .strip_prefix(':')
+                .map(|value| value.trim().to_owned())
+        })
     }
 }

@@ -27,7 +27,10 @@ pub struct Scrape {
 impl Scrape {
     /// Parses text 0.0.4 or OpenMetrics 1.0.
     pub fn parse(text: &str) -> Self {
-        let mut scrape = Self { text: text.to_owned(), ..Self::default() };
+        let mut scrape = Self {
+            text: text.to_owned(),
+            ..Self::default()
+        };
         let mut seen = BTreeSet::new();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -36,7 +39,10 @@ impl Scrape {
                 assert!(before.is_none(), "two TYPE lines for {name}");
             } else if !line.starts_with('#') && !line.is_empty() {
                 let sample = sample(line).unwrap_or_else(|| panic!("bad sample line: {line:?}"));
-                assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "the series is there twice: {line}");
+                assert!(
+                    seen.insert((sample.name.clone(), sample.labels.clone())),
+                    "the series is there twice: {line}"
+                );
                 scrape.samples.push(sample);
             }
         }
@@ -45,7 +51,8 @@ impl Scrape {
 
     /// All samples of a metric that carry at least these labels.
     pub fn all<'scrape>(&'scrape self, name: &str, labels: &[(&str, &str)]) -> std::vec::IntoIter<&'scrape Sample> {
-        let carries = |sample: &Sample, label: &str, value: &str| sample.labels.get(label).is_some_and(|is| is == value);
+        let carries =
+            |sample: &Sample, label: &str, value: &str| sample.labels.get(label).is_some_and(|is| is == value);
         let found = self.samples.iter().filter(|sample| sample.name == name);
         let found = found.filter(|sample| labels.iter().all(|(label, value)| carries(sample, label, value)));
         found.collect::<Vec<_>>().into_iter()
@@ -71,8 +78,10 @@ impl Scrape {
 
     /// The state of `redis_connection_state` that holds for an instance; exactly one may.
     pub fn state(&self, instance: &str) -> Option<String> {
-        let mut holding: Vec<&Sample> =
-            self.all("redis_connection_state", &[("instance", instance)]).filter(|sample| sample.value == 1.0).collect();
+        let mut holding: Vec<&Sample> = self
+            .all("redis_connection_state", &[("instance", instance)])
+            .filter(|sample| sample.value == 1.0)
+            .collect();
         let last = holding.pop();
         assert!(holding.is_empty(), "two states hold for {instance}");
         last.map(|sample| sample.labels["state"].clone())
@@ -81,8 +90,20 @@ impl Scrape {
     /// The lines about one instance (or about all when the text is empty), for messages.
     pub fn about(&self, instance: &str) -> String {
         let needle = format!("instance=\"{instance}\"");
-        let telling = ["redis_up", "redis_connection_st", "redis_connection_errors", "redis_ping", "redis_connect", "session", "collector", "polls"];
-        let lines = self.text.lines().filter(|line| line.contains(&needle) && telling.iter().any(|word| line.contains(word)));
+        let telling = [
+            "redis_up",
+            "redis_connection_st",
+            "redis_connection_errors",
+            "redis_ping",
+            "redis_connect",
+            "session",
+            "collector",
+            "polls",
+        ];
+        let lines = self
+            .text
+            .lines()
+            .filter(|line| line.contains(&needle) && telling.iter().any(|word| line.contains(word)));
         let lines: Vec<&str> = lines.filter(|line| !line.contains("_bucket")).collect();
         lines.join("\n")
     }
@@ -117,7 +138,11 @@ fn sample(line: &str) -> Option<Sample> {
         "NaN" => f64::NAN,
         number => number.parse().ok()?,
     };
-    Some(Sample { name: name.to_owned(), labels, value })
+    Some(Sample {
+        name: name.to_owned(),
+        labels,
+        value,
+    })
 }
 
 /// The unescaped text up to the closing quote, and what follows it.

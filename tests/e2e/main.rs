@@ -1,0 +1,16 @@
+//! The exporter under a real Prometheus, under promtool, and beside redis_exporter on the same servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic in a test's helper is the failure that the test reports"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod exceptions;
+mod prometheus;
+mod promtool;
+mod scenes;
+mod side_by_side;
