@@ -2,7 +2,7 @@
 
 use crate::bench::{BACK_BOUND, Bench, DOWN_BOUND, FAULTY};
 use crate::support::config;
-use crate::support::exporter::Exporter;
+use crate::support::exporter::{self, Exporter};
 use crate::support::peer::{Answer, ScriptedPeer, healthy, is_command};
 use crate::support::redis_server::RedisServer;
 
@@ -11,6 +11,7 @@ fn wrong_password_never_continues_as_the_default_user() {
     // The default user needs no password here: going on after a refused AUTH would work, and would be wrong.
     let server = RedisServer::start();
     server.command(&["ACL", "SETUSER", "monitor", "on", ">right", "~*", "&*", "+@all"]);
+    server.command(&["CONFIG", "RESETSTAT"]);
     let bench = Bench::new_without_waiting(&server.address(), "username: monitor\npassword: wrong");
     let scrape = bench.fails_with(&["auth"], 0.0);
     assert!(!scrape.has("redis_uptime_in_seconds", &[("instance", FAULTY)]));
@@ -76,15 +77,28 @@ fn rotated_password_file_is_read_at_the_reconnect() {
 }
 
 #[test]
-fn password_file_that_is_not_there_and_then_is() {
+fn password_file_that_goes_and_comes_back() {
     let server = RedisServer::start_with(&["--requirepass", "late"]);
     let file = server.path("password");
-    let bench = Bench::new_without_waiting(&server.address(), &format!("password_file: {}", file.display()));
-    bench.fails_with(&["auth"], 0.0);
-    assert!(
-        bench.exporter.log().contains("password"),
-        "the log names what cannot be read"
+    let further = format!("password_file: {}", file.display());
+    // A file that is not there at the start is a mistake of the configuration.
+    let ended = exporter::run_with(
+        &["serve"],
+        &[],
+        Some(&config::fast(&[("redis", &server.address(), &further)])),
     );
+    assert_eq!(ended.code, 78, "{}", ended.output);
+    assert!(ended.output.contains("password_file"), "{}", ended.output);
+
+    std::fs::write(&file, "late").unwrap();
+    let bench = Bench::new(&server.address(), &further);
+    std::fs::remove_file(&file).unwrap();
+    server
+        .client()
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    bench.fails_with(&["auth"], 0.0);
+    let log = bench.exporter.log();
+    assert!(log.contains("password"), "the log names what cannot be read: {log}");
     std::fs::write(&file, "late").unwrap();
     bench.recovers();
 }

@@ -87,25 +87,29 @@ impl Scrape {
         last.map(|sample| sample.labels["state"].clone())
     }
 
-    /// The lines about one instance (or about all when the text is empty), for messages.
+    /// The telling lines about one instance (or about all when the text is empty), for messages: without buckets, durations, and
+    /// the many that are 0.
     pub fn about(&self, instance: &str) -> String {
-        let needle = format!("instance=\"{instance}\"");
         let telling = [
             "redis_up",
-            "redis_connection_st",
-            "redis_connection_errors",
+            "redis_connection_",
             "redis_ping",
             "redis_connect",
             "session",
-            "collector",
-            "polls",
         ];
-        let lines = self
-            .text
-            .lines()
-            .filter(|line| line.contains(&needle) && telling.iter().any(|word| line.contains(word)));
-        let lines: Vec<&str> = lines.filter(|line| !line.contains("_bucket")).collect();
-        lines.join("\n")
+        let lines = self.text.lines().filter(|line| {
+            let about = instance.is_empty() || line.contains(&format!("instance=\"{instance}\""));
+            let quiet = line.contains("_bucket{") || line.contains("_duration_seconds");
+            let zero = line.ends_with(" 0")
+                && (line.contains("{reason=") || line.contains("state=") || line.contains("reason="));
+            about
+                && !quiet
+                && !zero
+                && telling
+                    .iter()
+                    .any(|beginning| line.starts_with(beginning) || line.starts_with("redis_session"))
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
