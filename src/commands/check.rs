@@ -121,7 +121,19 @@ fn describe_server(report: &mut Report, poll: &InfoPoll) {
 fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &InfoPoll) -> Vec<String> {
     let mut denied = Vec::new();
     for outcome in &poll.outcomes {
+        let forbidden: Vec<&String> = outcome
+            .missing
+            .iter()
+            .filter(|(_, reason)| **reason == Unavailable::Denied)
+            .map(|(command, _)| command)
+            .collect();
+        denied.extend(forbidden.iter().map(|command| (*command).clone()));
         let sentence = match &outcome.result {
+            Ok(samples) if !forbidden.is_empty() => {
+                let series: usize = samples.families().iter().map(|family| family.samples.len()).sum();
+                let commands: Vec<String> = forbidden.iter().map(|command| command.to_uppercase()).collect();
+                format!("a part, {series} series: the user may not run {}", commands.join(", "))
+            }
             Ok(samples) if samples.is_empty() => "ok, nothing to show on this server".to_owned(),
             Ok(samples) => {
                 let series: usize = samples.families().iter().map(|family| family.samples.len()).sum();

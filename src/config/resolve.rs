@@ -57,14 +57,17 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
     let mut resolved = Vec::with_capacity(instances.len());
     let mut first_places: BTreeMap<String, Option<Place>> = BTreeMap::new();
     for draft in &instances {
-        let Some(instance) = resolve_instance(decoder, draft, [&draft.layer, &defaults, &top], &limits) else {
+        let instance = resolve_instance(decoder, draft, [&draft.layer, &defaults, &top], &limits);
+        // A written name counts also where something else of the instance is wrong, so that one run reports everything.
+        let written = draft.name.as_ref().map(|name| name.value.clone());
+        let Some(name) = written.or_else(|| instance.as_ref().map(|instance| instance.name.clone())) else {
             continue;
         };
         let (place, path) = match &draft.name {
             Some(name) => (name.place, name.path.as_str()),
             None => (draft.place, draft.path.as_str()),
         };
-        if let Some(first) = first_places.get(&instance.name) {
+        if let Some(first) = first_places.get(&name) {
             let first = first.map_or_else(String::new, |first| {
                 format!(" as the one at line {}, column {}", first.line, first.column)
             });
@@ -73,8 +76,8 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
             decoder.problems.add(place, path, message);
             continue;
         }
-        first_places.insert(instance.name.clone(), place);
-        resolved.push(Arc::new(instance));
+        first_places.insert(name, place);
+        resolved.extend(instance.map(Arc::new));
     }
     Some(ValidatedConfig {
         instances: resolved,

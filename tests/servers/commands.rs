@@ -83,7 +83,13 @@ poll: { info_interval: soon }
     for arguments in [&["--config.check"][..], &["serve"], &[], &["once"], &["check"]] {
         let ended = exporter::run_with(arguments, &[], Some(broken));
         assert_eq!(ended.code, 78, "{arguments:?}: {}", ended.output);
-        for wanted in ["pol", "usrname", "twice", "info_interval"] {
+        for wanted in [
+            "pol",
+            "usrname",
+            "instances[1].name",
+            "instances[1].address",
+            "info_interval",
+        ] {
             assert!(
                 ended.output.contains(wanted),
                 "{arguments:?} misses {wanted}: {}",

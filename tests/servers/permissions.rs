@@ -39,12 +39,19 @@ fn noperm_count(server: &RedisServer) -> u64 {
 
 #[test]
 fn a_denied_command_costs_its_collector_and_one_warning() {
-    for (rule, collector, own_metric) in [
-        ("-slowlog", "slowlog", "redis_slowlog_length"),
-        ("-config", "config", "redis_config_maxmemory"),
-        ("-latency", "latency", "redis_latency_spike_last"),
+    // The collector `latency` has INFO as a third source, which it goes on with: it publishes, and says what is missing.
+    for (rule, collector, own_metric, success) in [
+        ("-slowlog", "slowlog", "redis_slowlog_length", 0.0),
+        ("-config", "config", "redis_config_maxmemory", 0.0),
+        ("-latency", "latency", "redis_latency_spike_last", 1.0),
     ] {
         let server = server_without(&[rule]);
+        if collector == "latency" {
+            // An event that would be shown, were it allowed.
+            let mut client = server.client();
+            client.command(&["CONFIG", "SET", "latency-monitor-threshold", "1"]);
+            client.command(&["DEBUG", "SLEEP", "0.01"]);
+        }
         let exporter = watch(&server);
         exporter.wait_until_up(&["redis"]);
         let labels = [("instance", "redis"), ("collector", collector)];
@@ -55,7 +62,7 @@ fn a_denied_command_costs_its_collector_and_one_warning() {
             config::INFO * 2 + SLACK,
             |scrape| {
                 scrape.value("redis_session_exporter_collector_unavailable", &unavailable) == Some(1.0)
-                    && scrape.value("redis_session_exporter_collector_success", &labels) == Some(0.0)
+                    && scrape.value("redis_session_exporter_collector_success", &labels) == Some(success)
             },
         );
         let (before, denials) = (polls(&exporter.scrape()), noperm_count(&server));
@@ -90,6 +97,24 @@ fn a_denied_command_costs_its_collector_and_one_warning() {
             .collect();
         assert_eq!(warnings.len(), 1, "{log}");
     }
+}
+
+#[test]
+fn nothing_is_missing_with_all_permissions() {
+    let server = server_without(&[]);
+    let exporter = watch(&server);
+    exporter.wait_until_up(&["redis"]);
+    let scrape = exporter.wait_for("four polls", config::INFO * 4 + SLACK, |scrape| polls(scrape) >= 4.0);
+    assert!(
+        !scrape.has("redis_session_exporter_collector_unavailable", &[]),
+        "{}",
+        scrape.about("redis")
+    );
+    let failed: Vec<_> = scrape
+        .all("redis_session_exporter_collector_success", &[])
+        .filter(|sample| sample.value != 1.0)
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 #[test]

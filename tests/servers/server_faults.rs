@@ -70,14 +70,14 @@ fn restart() {
 fn loading() {
     let mut server = RedisServer::start_with(&["--key-load-delay", "0"]);
     let mut client = server.client();
-    client.command(&["DEBUG", "POPULATE", "2000", "key", "10"]);
+    client.command(&["DEBUG", "POPULATE", "8000", "key", "10"]);
     client.command(&["SAVE"]);
     drop(client);
     let bench = Bench::new(&server.address(), "");
     server.shutdown();
     bench.fails_with(&["refused"], 0.0);
-    server.set_argument("--key-load-delay", "5000");
-    // The server reads clients only every so many bytes while it loads.
+    // 8000 keys of half a millisecond each. The server answers clients only every so many bytes, which is about 50 keys here.
+    server.set_argument("--key-load-delay", "500");
     server.set_argument("--loading-process-events-interval-bytes", "1024");
     server.start_again();
     let loading = server.client().try_command(&["PING"]);
