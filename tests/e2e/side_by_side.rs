@@ -67,18 +67,19 @@ impl Peer {
 
 type Series = (String, BTreeMap<String, String>);
 
-/// Values by series, without the labels that ours adds.
+/// Values by series, without the labels that ours adds. The edges of buckets are compared as numbers: the peer writes `1`, ours
+/// `1.0` as OpenMetrics wants it, and Prometheus 3 stores both as `1.0`.
 fn values(scrape: &Scrape) -> BTreeMap<Series, f64> {
-    let without = |sample: &Sample| {
-        let labels = sample
-            .labels
-            .clone()
-            .into_iter()
-            .filter(|(name, _)| !OWN_LABELS.contains(&name.as_str()))
-            .collect();
-        ((sample.name.clone(), labels), sample.value)
+    let comparable = |(name, value): (String, String)| match value.parse::<f64>() {
+        Ok(edge) if name == "le" => (name, edge.to_string()),
+        _ => (name, value),
     };
-    scrape.samples.iter().map(without).collect()
+    let series = |sample: &Sample| {
+        let labels = sample.labels.clone().into_iter();
+        let labels = labels.filter(|(name, _)| !OWN_LABELS.contains(&name.as_str()));
+        ((sample.name.clone(), labels.map(comparable).collect()), sample.value)
+    };
+    scrape.samples.iter().map(series).collect()
 }
 
 /// Label names by metric. The set of sets shows a label that only some series carry.
@@ -194,6 +195,8 @@ fn compare(scene: &Scene, list: &BTreeSet<Exception>) -> Findings {
             Some(own) if own != value && (own - value).abs() > value.abs() * 1e-12 => {
                 let what = if (own - value).abs() <= NEAR_BYTES && is_near(list, name) {
                     "near"
+                } else if *value == 0.0 {
+                    "zero"
                 } else {
                     "value"
                 };
