@@ -124,7 +124,7 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
         let forbidden: Vec<&String> = outcome
             .missing
             .iter()
-            .filter(|(_, reason)| **reason == Unavailable::Denied)
+            .filter(|(_, reason)| *reason == Unavailable::Denied)
             .map(|(command, _)| command)
             .collect();
         denied.extend(forbidden.iter().map(|command| (*command).clone()));
