@@ -1,5 +1,7 @@
 //! The immutable result of polls: one section per collector, swapped one by one, and when each is too old.
 
+pub mod details;
+
 use crate::exposition::chunk::Chunk;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +49,7 @@ pub struct InstanceSnapshot {
     /// The sections by key.
     pub sections: BTreeMap<SectionKey, Arc<Section>>,
     /// What the health answers and the status page show; computed by the poller.
-    pub details: Arc<crate::poller::details::InstanceDetails>,
+    pub details: Arc<crate::snapshot::details::InstanceDetails>,
 }
 
 /// The right to publish under one instance's name. A task that is still ending after its instance left the configuration, or

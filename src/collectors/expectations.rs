@@ -1,6 +1,7 @@
 //! `expect`: what an operator said this store should look like, held against what the server says.
 
-use super::{CollectError, Expectations, Persistence, PollContext, config};
+use super::{CollectError, PollContext, config};
+use crate::config::{Expectations, Persistence};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Info;
 

@@ -3,9 +3,10 @@
 use super::compound::{CommandStat, command_stats, compounds, count, find};
 use super::errorstats::{self, WRITE_REFUSALS};
 use super::table::MICROSECONDS_PER_SECOND;
-use super::{Expectations, Server, expectations, identify};
-use crate::poller::details::InfoFacts;
+use super::{Server, expectations, identify};
+use crate::config::Expectations;
 use crate::redis::Info;
+use crate::snapshot::details::InfoFacts;
 
 /// Longest `used_memory_human` that is shown; real ones are below 10 bytes.
 const MAX_HUMAN_BYTES: usize = 32;

@@ -374,8 +374,8 @@ impl Collector for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::Persistence;
     use crate::collectors::testing::{Scene, collect};
+    use crate::config::Persistence;
 
     #[test]
     fn the_ratio_is_absent_without_a_limit() {

@@ -38,8 +38,9 @@ mod testing;
 
 pub use identity::identify;
 
+use crate::config::Expectations;
 use crate::metric::{Descriptor, Samples};
-use crate::redis::{Command, Info, Reply};
+use crate::redis::{Command, Info, Reply, Unavailable, sanitised_code, unavailability};
 use std::collections::{BTreeMap, HashMap};
 
 /// Which of an instance's intervals drives a collector.
@@ -109,26 +110,6 @@ pub struct Options {
     pub expect: Expectations,
 }
 
-/// `expect` of an instance: what this store should look like.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expectations {
-    /// Eviction policies that are fine; empty means no expectation.
-    pub maxmemory_policy: Vec<String>,
-    /// The persistence that is expected.
-    pub persistence: Option<Persistence>,
-}
-
-/// Values of `expect.persistence`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persistence {
-    /// Neither RDB snapshots nor AOF.
-    None,
-    /// RDB snapshots are configured.
-    Rdb,
-    /// The append-only file is on.
-    Aof,
-}
-
 /// Which server answered, as far as INFO tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Server {
@@ -144,25 +125,6 @@ pub struct Server {
     pub cluster_enabled: bool,
     /// `run_id`: changes with every start of the server.
     pub run_id: String,
-}
-
-/// Why a reply is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Unavailable {
-    /// `NOPERM`: the user may not run the command.
-    Denied,
-    /// The server does not know the command, or the service forbids it.
-    Unsupported,
-}
-
-impl Unavailable {
-    /// The label value of `redis_session_exporter_collector_unavailable{reason}`.
-    pub const fn as_label(self) -> &'static str {
-        match self {
-            Self::Denied => "denied",
-            Self::Unsupported => "unsupported",
-        }
-    }
 }
 
 /// Why a collector published nothing.
@@ -243,49 +205,6 @@ impl PollContext<'_> {
             },
             Some(reply) => Ok(reply),
         }
-    }
-}
-
-/// Whether an error reply means that the command will not work on this connection at all.
-///
-/// Redis: `NOPERM ...` for permissions; `ERR unknown command ...`, `ERR unknown subcommand ...`, `ERR Unknown subcommand or
-/// wrong number of arguments`, `ERR This instance has cluster support disabled` for what is not there.
-pub fn unavailability(error: &Reply) -> Option<Unavailable> {
-    let Reply::Error(text) = error else { return None };
-    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
-    if text.starts_with("noperm") {
-        return Some(Unavailable::Denied);
-    }
-    let unsupported = [
-        "unknown command",
-        "unknown subcommand",
-        "cluster support disabled",
-        "not supported",
-        "unsupported",
-        "not allowed",
-    ];
-    unsupported
-        .iter()
-        .any(|phrase| text.contains(phrase))
-        .then_some(Unavailable::Unsupported)
-}
-
-/// Longest error code that is shown; Redis' own are shorter than 20 bytes.
-const MAX_ERROR_CODE_BYTES: usize = 32;
-
-/// The first word of an error reply if it looks like one of Redis' codes, else `other`.
-pub fn sanitised_code(error: &Reply) -> String {
-    match error.error_code() {
-        Some(code)
-            if !code.is_empty()
-                && code.len() <= MAX_ERROR_CODE_BYTES
-                && code
-                    .bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') =>
-        {
-            code.to_owned()
-        }
-        _ => "other".to_owned(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::collectors::{CollectError, Unavailable, sanitised_code, unavailability};
+use crate::collectors::CollectError;
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::poller::info_poll::{self, InfoPoll};
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Connector, Handshake, Reply};
+use crate::redis::{Command, Connection, Connector, Handshake, Reply, Unavailable, sanitised_code, unavailability};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;

@@ -24,7 +24,6 @@ pub use problem::{ConfigErrors, Place, Problem};
 pub use render::to_redacted_yaml;
 pub use source::{FlagSource, Given, Loaded, Source, load, load_str};
 
-use crate::collectors::Expectations;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +65,26 @@ pub struct InstanceConfig {
     pub sessions: Vec<StoreConfig>,
     /// Largest number of label values per family (`limits.label_values`).
     pub label_values: usize,
+}
+
+/// `expect` of an instance: what this store should look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectations {
+    /// Eviction policies that are fine; empty means no expectation.
+    pub maxmemory_policy: Vec<String>,
+    /// The persistence that is expected.
+    pub persistence: Option<Persistence>,
+}
+
+/// Values of `expect.persistence`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Neither RDB snapshots nor AOF.
+    None,
+    /// RDB snapshots are configured.
+    Rdb,
+    /// The append-only file is on.
+    Aof,
 }
 
 /// Intervals and deadlines of one instance (`poll`).

@@ -3,8 +3,8 @@
 use super::duration::format_duration;
 use super::resolve::STALE_AFTER_INTERVALS;
 use super::types::{PasswordSource, SECRET_PLACEHOLDER};
+use super::{Expectations, Persistence};
 use super::{InstanceConfig, PollConfig, StoreConfig, ValidatedConfig};
-use crate::collectors::{Expectations, Persistence};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Merges the levels of a draft (instance over `defaults` over top over built-in), checks what only shows when values stand
 //! side by side, and makes the [`ValidatedConfig`].
 
+use super::Expectations;
 use super::address::{ParsedAddress, parse_address};
 use super::decode::{Decoder, Located};
 use super::duration::format_duration;
@@ -10,7 +11,6 @@ use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
 use super::stores::StoreDraft;
 use super::types::PasswordSource;
 use super::{InstanceConfig, Limits, PollConfig, ScanConfig, StoreConfig, ValidatedConfig};
-use crate::collectors::Expectations;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

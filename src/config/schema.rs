@@ -1,6 +1,7 @@
 //! The shape of `exporter.yaml`: what each key holds. What comes out are drafts, in which everything may still be missing;
 //! `resolve` merges them.
 
+use super::Persistence;
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::names::{EVICTION_POLICIES, LATER_COLLECTORS, Scope, known_collectors, nearest, reserved_labels};
@@ -9,7 +10,6 @@ use super::problem::Place;
 use super::stores::{StoreDraft, sessions};
 use super::tree::{Kind, Node};
 use super::types::{PasswordSource, Secret};
-use crate::collectors::Persistence;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -301,7 +301,7 @@ impl Pieces {
 mod tests {
     use super::*;
     use crate::exposition::fixtures;
-    use crate::poller::details::InstanceDetails;
+    use crate::snapshot::details::InstanceDetails;
     use std::io::Read as _;
     use std::time::Duration;
 

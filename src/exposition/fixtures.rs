@@ -3,7 +3,7 @@
 use super::catalogue::Catalogue;
 use super::chunk::{Chunk, label_block};
 use crate::metric::{Descriptor, Distribution, MetricKind, Samples, Value};
-use crate::poller::details::InstanceDetails;
+use crate::snapshot::details::InstanceDetails;
 use crate::snapshot::{InstanceSnapshot, Section, SectionKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use super::answer::Answer;
 use super::{App, is_wedged};
 use crate::config::InstanceConfig;
-use crate::poller::details::InstanceDetails;
 use crate::redis::Reason;
 use crate::snapshot::InstanceSnapshot;
+use crate::snapshot::details::InstanceDetails;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;

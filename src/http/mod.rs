@@ -216,7 +216,7 @@ impl App {
 }
 
 /// Whether the task of an instance has not turned for longer than it may. A task that never turned is not wedged but new.
-fn is_wedged(details: &crate::poller::details::InstanceDetails, now: Instant) -> bool {
+fn is_wedged(details: &crate::snapshot::details::InstanceDetails, now: Instant) -> bool {
     let limit = details.turn_limit;
     let silent_for = details.last_turn.map(|turn| now.saturating_duration_since(turn));
     !limit.is_zero() && silent_for.is_some_and(|silent_for| silent_for > limit)

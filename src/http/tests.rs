@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exposition::fixtures;
-use crate::poller::details::InstanceDetails;
+use crate::snapshot::details::InstanceDetails;
 use crate::telemetry::BuildInfo;
 use std::collections::HashMap;
 use std::io::Read as _;

@@ -1,10 +1,10 @@
 //! One INFO poll: a single pipelined batch for all collectors, then each collector on its replies.
 
-use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, Spec, Unavailable};
+use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, Spec};
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply};
+use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply, Unavailable, sanitised_code, unavailability};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,7 +96,7 @@ pub async fn poll(
 
     let info = match replies.get(&info_command()) {
         Some(Reply::Bulk(text) | Reply::Simple(text)) => Some(parse_info(text).await?),
-        Some(error @ Reply::Error(_)) if collectors::unavailability(error).is_none() => return Err(info_error(error)),
+        Some(error @ Reply::Error(_)) if unavailability(error).is_none() => return Err(info_error(error)),
         _ => None,
     };
     let server = info.as_ref().map(collectors::identify).or_else(|| known.cloned());
@@ -176,7 +176,7 @@ async fn ask(
     }
     let answers = connection.exchange(&batch, deadline).await?;
     for (command, reply) in batch.into_iter().zip(answers) {
-        if let Some(reason) = collectors::unavailability(&reply) {
+        if let Some(reason) = unavailability(&reply) {
             capabilities.note(command.name(), reason, Instant::now());
         }
         replies.insert(command, reply);
@@ -200,7 +200,7 @@ fn collect(running: &mut RunningCollector, context: &PollContext<'_>) -> Result<
 }
 
 fn info_error(reply: &Reply) -> RedisError {
-    let code = collectors::sanitised_code(reply);
+    let code = sanitised_code(reply);
     let reason = crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other);
     RedisError {
         reason,

@@ -4,7 +4,6 @@
 //! configuration did not change never notices a reload.
 
 pub mod accumulators;
-pub mod details;
 pub mod info_poll;
 pub mod instance;
 pub mod publish;

@@ -222,7 +222,7 @@ fn whole_number(reply: &Reply) -> Option<u64> {
 /// Turns an error reply into an error that names the command.
 fn refused(reply: &Reply, command: &Command, config: &InstanceConfig) -> Result<(), RedisError> {
     let Reply::Error(_) = reply else { return Ok(()) };
-    let code = crate::collectors::sanitised_code(reply);
+    let code = crate::redis::sanitised_code(reply);
     Err(RedisError {
         reason: crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other),
         message: format!(

@@ -4,7 +4,7 @@
 //! denial would write to the server's ACL LOG. An administrator who mends the ACL does not reconnect us, so what was found is
 //! forgotten after a while and tried again. It belongs to one connection: a new one starts with nothing known.
 
-use crate::collectors::Unavailable;
+use super::refusal::Unavailable;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,9 +1,9 @@
 //! Errors of connections in words: which endpoint, at which step, what failed, what to do.
 
 use super::reason::{Reason, classify_io};
+use super::refusal::sanitised_code;
 use super::reply::Reply;
 use super::resp::RespError;
-use crate::collectors::sanitised_code;
 
 /// Why a connect or an exchange failed. The text names what failed and never contains a secret or reply text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -165,7 +165,7 @@ impl DatabasePass {
     /// [`PassError`]; the pass is of no more use then.
     pub fn absorb(&mut self, reply: &Reply) -> Result<Progress, PassError> {
         if matches!(reply, Reply::Error(_)) {
-            return Err(PassError::Refused(crate::collectors::sanitised_code(reply)));
+            return Err(PassError::Refused(crate::redis::sanitised_code(reply)));
         }
         let Some([cursor, keys]) = reply.as_array() else {
             return Err(PassError::Shape);

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use crate::config::{PollConfig, ScanConfig};
 use crate::exposition::fixtures;
-use crate::poller::details::{DatedError, StoreFacts};
+use crate::snapshot::details::{DatedError, StoreFacts};
 use std::time::Duration;
 
 const WISH: Wish = Wish {

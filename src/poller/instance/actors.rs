@@ -2,12 +2,12 @@
 
 use super::{Instance, Report};
 use crate::config::InstanceConfig;
-use crate::poller::details::StoreFacts;
 use crate::poller::publish;
 use crate::poller::scan::{self, ScanFailure, ScanOutcome};
 use crate::poller::task::AbortOnDrop;
 use crate::redis::{Handshake, RedisError};
 use crate::snapshot::SectionKey;
+use crate::snapshot::details::StoreFacts;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,14 +1,14 @@
 //! What happens on the kept connection: reconnects, PING, the INFO batch, and the verdicts on them.
 
 use super::{CollectorState, Instance, KEPT_ERRORS, Verdict};
-use crate::collectors::{CollectError, Unavailable, expectations, facts};
+use crate::collectors::{CollectError, expectations, facts};
 use crate::metric::Samples;
-use crate::poller::details::DatedError;
 use crate::poller::info_poll::{self, CollectorOutcome};
 use crate::poller::publish;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Info, Reason, RedisError};
+use crate::redis::{Command, Connection, Info, Reason, RedisError, Unavailable};
 use crate::snapshot::SectionKey;
+use crate::snapshot::details::DatedError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

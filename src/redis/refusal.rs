@@ -1,0 +1,65 @@
+//! Error replies that say that a command is not to be had, and what of an error reply may be shown.
+
+use super::Reply;
+
+/// Why a reply is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unavailable {
+    /// `NOPERM`: the user may not run the command.
+    Denied,
+    /// The server does not know the command, or the service forbids it.
+    Unsupported,
+}
+
+impl Unavailable {
+    /// The label value of `redis_session_exporter_collector_unavailable{reason}`.
+    pub const fn as_label(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Whether an error reply means that the command will not work on this connection at all.
+///
+/// Redis: `NOPERM ...` for permissions; `ERR unknown command ...`, `ERR unknown subcommand ...`, `ERR Unknown subcommand or
+/// wrong number of arguments`, `ERR This instance has cluster support disabled` for what is not there.
+pub fn unavailability(error: &Reply) -> Option<Unavailable> {
+    let Reply::Error(text) = error else { return None };
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    if text.starts_with("noperm") {
+        return Some(Unavailable::Denied);
+    }
+    let unsupported = [
+        "unknown command",
+        "unknown subcommand",
+        "cluster support disabled",
+        "not supported",
+        "unsupported",
+        "not allowed",
+    ];
+    unsupported
+        .iter()
+        .any(|phrase| text.contains(phrase))
+        .then_some(Unavailable::Unsupported)
+}
+
+/// Longest error code that is shown; Redis' own are shorter than 20 bytes.
+const MAX_ERROR_CODE_BYTES: usize = 32;
+
+/// The first word of an error reply if it looks like one of Redis' codes, else `other`.
+pub fn sanitised_code(error: &Reply) -> String {
+    match error.error_code() {
+        Some(code)
+            if !code.is_empty()
+                && code.len() <= MAX_ERROR_CODE_BYTES
+                && code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') =>
+        {
+            code.to_owned()
+        }
+        _ => "other".to_owned(),
+    }
+}
