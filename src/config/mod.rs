@@ -65,6 +65,8 @@ pub struct InstanceConfig {
     pub sessions: Vec<StoreConfig>,
     /// Largest number of label values per family (`limits.label_values`).
     pub label_values: usize,
+    /// Most key hashes that a scan pass remembers per store (`limits.scan_remembered_keys`).
+    pub scan_remembered_keys: usize,
 }
 
 /// `expect` of an instance: what this store should look like.

@@ -164,6 +164,7 @@ fn resolve_instance(
             .map(|store| resolve_store(store, address.database))
             .collect(),
         label_values: limits.label_values,
+        scan_remembered_keys: limits.scan_remembered_keys,
         address,
     })
 }

@@ -8,11 +8,12 @@ mod exchanges;
 use super::accumulators::Accumulators;
 use super::info_poll::{self, RunningCollector};
 use super::publish;
-use super::scan::{ScanFailure, ScanOutcome};
+use super::scan::{ScanFailure, ScanOutcome, ScanProgress};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
 use crate::collectors::Server;
 use crate::config::{InstanceConfig, ValidatedConfig};
+use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
 use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, Unavailable};
 use crate::snapshot::details::{CollectorFacts, InstanceDetails};
@@ -44,8 +45,6 @@ pub struct Surroundings {
     pub store: Arc<SnapshotStore>,
     /// How many instances there are, for the spread of starts.
     pub instances: usize,
-    /// Most key hashes that a scan remembers per store (`limits.scan_remembered_keys`).
-    pub scan_remembered_keys: usize,
     /// The right to publish under the instance's name.
     pub registration: Registration,
 }
@@ -56,7 +55,6 @@ impl Surroundings {
         Self {
             store: store.clone(),
             instances: config.instances.len(),
-            scan_remembered_keys: config.limits.scan_remembered_keys,
             registration: store.register(name),
         }
     }
@@ -65,10 +63,18 @@ impl Surroundings {
 /// What the tasks beside the instance's own report.
 #[derive(Debug)]
 enum Report {
-    /// The fresh connection of the `connect` collector.
+    /// The fresh connection of the `connect` collector ended.
     Probe(Handshake, Result<(), RedisError>, Duration),
-    /// A scan pass.
-    Scan(Result<ScanOutcome, ScanFailure>, Duration),
+    /// A scan has examined some keys. Cost is counted whatever becomes of the pass.
+    ScanProgress(ScanProgress),
+    /// The scan pass with this number ended. A pass that was given up may still report; it is not the one under way then.
+    ScanEnded(u64, Box<Result<ScanOutcome, ScanFailure>>, Duration),
+}
+
+impl From<ScanProgress> for Report {
+    fn from(progress: ScanProgress) -> Self {
+        Self::ScanProgress(progress)
+    }
 }
 
 /// The verdict on the kept connection.
@@ -93,6 +99,8 @@ pub struct CollectorState {
     pub unavailable: Option<Unavailable>,
     /// Why it did not publish, in words.
     pub error: Option<String>,
+    /// Whether the log was told that it publishes nothing, so that it is told when it does again.
+    pub complained: bool,
 }
 
 /// One instance being polled.
@@ -120,15 +128,25 @@ pub struct Instance {
     details: InstanceDetails,
     label_block: Arc<str>,
     name: Arc<str>,
-    is_replica: bool,
-    info_ended_once: bool,
+    /// What the last INFO said; `None` before the first, or when it is denied.
+    is_replica: Option<bool>,
+    /// Whether INFO has been answered, be it by a denial: what may be scanned is known then.
+    role_is_settled: bool,
     previous_refusals: Option<f64>,
+    /// The last INFO batch failed. A PING that succeeds meanwhile does not end that failure in the log.
+    info_failing: bool,
+    /// The failure that the log was told about last; `None` once it was told that Redis answers.
+    logged_failure: Option<Option<Reason>>,
     /// INFO was left out because there was no connection; it is due as soon as there is one.
     info_owed: bool,
     /// Commands that are not to be had here and were logged as such.
     reported_missing: BTreeSet<(String, Unavailable)>,
     probe_task: Option<AbortOnDrop>,
     scan_task: Option<AbortOnDrop>,
+    /// Number of the last pass that was started.
+    scan_number: u64,
+    /// When scanning was found to be denied.
+    scan_denied_at: Option<Instant>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
 }
 
@@ -158,13 +176,17 @@ impl Instance {
             details: InstanceDetails::default(),
             label_block: publish::label_block(&config),
             name: config.name.as_str().into(),
-            is_replica: false,
-            info_ended_once: false,
+            is_replica: None,
+            role_is_settled: false,
             previous_refusals: None,
+            info_failing: false,
+            logged_failure: None,
             info_owed: false,
             reported_missing: BTreeSet::new(),
             probe_task: None,
             scan_task: None,
+            scan_number: 0,
+            scan_denied_at: None,
             reports: mpsc::channel(RESULT_QUEUE),
             config,
             surroundings,
@@ -198,7 +220,7 @@ impl Instance {
                     self.start_probe();
                     self.connect.advance(Instant::now());
                 }
-                () = tokio::time::sleep_until(self.scan.next()), if self.info_ended_once => {
+                () = tokio::time::sleep_until(self.scan.next()), if self.role_is_settled => {
                     self.start_scan(true);
                     self.scan.advance(Instant::now());
                 }
@@ -223,18 +245,23 @@ impl Instance {
         polled("ping") && polled("info") && (!self.scans() || polled("scan"))
     }
 
-    /// Takes a changed configuration. What accumulates stays; the connection goes when it would be made differently.
+    /// Takes a changed configuration. What accumulates stays, and so does everything that would be made in the same way.
     fn reconfigure(&mut self, config: Arc<InstanceConfig>) {
         let now = Instant::now();
         let old = std::mem::replace(&mut self.config, config);
         let new = self.config.clone();
-        if (&old.address, &old.username, &old.password) != (&new.address, &new.username, &new.password) {
+        let same_server = old.address == new.address;
+        let same_login = same_server && (&old.username, &old.password) == (&new.username, &new.password);
+        if !same_server {
+            self.forget_server();
+        }
+        if !same_login {
             self.connection = None;
             self.server = None;
-            self.verdict = None;
-            self.sections.clear();
-            self.collector_states.clear();
-            self.info_ended_once = false;
+            self.probe_task = None;
+            self.info_owed = true;
+            self.ping.hasten(now);
+            self.connect.hasten(now);
         }
         // Permissions may have been mended together with the file, so what was refused is tried again.
         self.capabilities = Capabilities::default();
@@ -242,25 +269,55 @@ impl Instance {
         self.connector = Connector::new(&new);
         self.running = info_poll::collectors_of(&new);
         self.label_block = publish::label_block(&new);
-        self.probe_task = None;
-        self.scan_task = None;
-        self.reports = mpsc::channel(RESULT_QUEUE);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);
         self.sections
             .retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
         self.collector_states.retain(|name, _| on(name));
-        if old.sessions != new.sessions {
-            self.sections.retain(|key, _| key.collector != "sessions");
-            self.details.sessions.clear();
+        if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login || self.scan_denied_at.is_some() {
+            self.give_up_scan();
             self.scan.hasten(now);
+        }
+        if old.sessions != new.sessions {
+            self.withdraw_sessions();
         }
         self.ping.set_interval(new.poll.ping_interval, now);
         self.info.set_interval(new.poll.info_interval, now);
         self.scan.set_interval(new.poll.scan_interval, now);
         self.connect.set_interval(new.poll.connect_interval, now);
-        self.info.hasten(now);
-        self.connect.hasten(now);
+        // A change of something common reaches all instances at once; their polls are spread as at the start.
+        self.info
+            .hasten(now + start_delay(self.surroundings.instances, new.poll.info_interval));
         tracing::info!(instance = %self.name, "the instance's configuration changed");
+    }
+
+    /// Forgets everything that was read from the server that is not watched any more. Counters of our own stay.
+    fn forget_server(&mut self) {
+        self.sections.retain(|key, _| key.part == publish::COUNTERS);
+        self.collector_states.clear();
+        self.last_success.clear();
+        self.verdict = None;
+        self.is_replica = None;
+        self.role_is_settled = false;
+        self.previous_refusals = None;
+        self.info_failing = false;
+        self.logged_failure = None;
+        self.details.info = None;
+        self.details.ping_seconds = None;
+        self.details.sessions.clear();
+    }
+
+    /// Takes the figures of the last scan away, since they are about other keys than those asked for now.
+    fn withdraw_sessions(&mut self) {
+        self.sections
+            .retain(|key, _| key.collector != "sessions" || key.part == publish::COUNTERS);
+        self.details.sessions.clear();
+    }
+
+    /// Ends a pass under way; what it still reports about its end is not listened to.
+    fn give_up_scan(&mut self) {
+        self.scan_task = None;
+        self.scan_number += 1;
+        self.scan_denied_at = None;
     }
 
     fn is_on(&self, collector: &str) -> bool {
@@ -268,20 +325,25 @@ impl Instance {
     }
 
     fn scans(&self) -> bool {
-        self.is_on("sessions") && !self.config.sessions.is_empty() && !self.is_replica
+        self.is_on("sessions") && !self.config.sessions.is_empty() && self.is_replica != Some(true)
+    }
+
+    /// Makes a section of samples and counts what it had to leave out.
+    fn show(&mut self, collector: &'static str, part: &'static str, samples: Samples, lifetime: Option<Duration>) {
+        let section = publish::section(collector, samples, lifetime);
+        self.accumulators.dropped.add(&section.chunks);
+        self.sections.insert(SectionKey { collector, part }, Arc::new(section));
     }
 
     fn publish_ping(&mut self) {
         if !self.is_on("ping") {
             return;
         }
-        let counters = publish::section("ping", publish::ping_counters(&self.accumulators), None);
-        self.sections.insert(
-            SectionKey {
-                collector: "ping",
-                part: "counters",
-            },
-            Arc::new(counters),
+        self.show(
+            "ping",
+            publish::COUNTERS,
+            publish::ping_counters(&self.accumulators),
+            None,
         );
         if let Some(verdict) = self.verdict {
             // Before the next verdict a tick may pass, and both a PING and an INFO may run into their deadlines. A verdict that left
@@ -290,27 +352,14 @@ impl Instance {
             let lifetime = poll
                 .ping_stale_after
                 .max(poll.ping_interval + poll.timeout * TURN_EXCHANGES);
-            let values = publish::section("ping", publish::ping_samples(verdict), Some(lifetime));
-            self.sections.insert(
-                SectionKey {
-                    collector: "ping",
-                    part: "values",
-                },
-                Arc::new(values),
-            );
+            self.show("ping", publish::VALUES, publish::ping_samples(verdict), Some(lifetime));
         }
     }
 
     /// Hands the state of this moment to the readers.
     fn publish(&mut self) {
-        let own = publish::section(publish::EXPORTER, publish::exporter_samples(self), None);
-        self.sections.insert(
-            SectionKey {
-                collector: publish::EXPORTER,
-                part: "values",
-            },
-            Arc::new(own),
-        );
+        let own = publish::exporter_samples(self);
+        self.show(publish::EXPORTER, publish::VALUES, own, None);
         let poll = &self.config.poll;
         self.details.address = self.config.address.to_string();
         self.details.turn_limit = poll.ping_interval.max(poll.timeout) + poll.timeout * TURN_DEADLINES;

@@ -16,6 +16,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Name under which figures about the polls themselves are kept; they belong to no collector of the operator's.
 pub const EXPORTER: &str = "exporter";
 
+/// Part of a section that holds values of one moment.
+pub const VALUES: &str = "values";
+
+/// Part of a section that holds counters which the daemon keeps itself; they never expire.
+pub const COUNTERS: &str = "counters";
+
 /// Values leave `/metrics` when this many of their intervals went by without a new one, unless `stale_after` says otherwise.
 pub const INTERVALS_UNTIL_STALE: u32 = 3;
 
@@ -132,7 +138,9 @@ pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Sample
     for database in &outcome.databases {
         let label = || database_label(database.database);
         samples.push_with(&sessions::SCAN_DURATION, label(), database.duration.as_secs_f64());
-        samples.push_with(&sessions::SCAN_COVERAGE, label(), database.coverage_ratio);
+        if let Some(ratio) = database.coverage_ratio {
+            samples.push_with(&sessions::SCAN_COVERAGE, label(), ratio);
+        }
         samples.push_with(&sessions::SCAN_LAST_SUCCESS, label(), unix_seconds(outcome.ended_at));
     }
     samples

@@ -1,11 +1,12 @@
 //! The scan actor's frame: one connection, one pass per database, paced, cancelled by dropping its task.
 
-use crate::config::{InstanceConfig, StoreConfig};
-use crate::redis::{Command, Connector, Reason, RedisError, Reply};
+use crate::config::InstanceConfig;
+use crate::redis::{Command, Connection, Connector, Reason, RedisError, Reply, unavailability};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, PACED_COUNT, Progress, UNPACED_COUNT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// What one pass over all databases of an instance found.
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 pub struct ScanOutcome {
     /// How long the whole pass took.
     pub duration: Duration,
-    /// What each database cost and held.
+    /// The databases of the pass.
     pub databases: Vec<DatabaseOutcome>,
     /// Sessions per store, by its index in the configuration, over all its databases.
     pub sessions: BTreeMap<usize, u64>,
@@ -21,52 +22,64 @@ pub struct ScanOutcome {
     pub ended_at: SystemTime,
 }
 
-/// One database of a pass.
+/// One database of a complete pass.
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseOutcome {
     /// The database.
     pub database: u32,
     /// How long its pass took.
     pub duration: Duration,
+    /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
+    pub coverage_ratio: Option<f64>,
+}
+
+/// What a pass has cost since it last said so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScanProgress {
+    /// The database.
+    pub database: u32,
     /// Keys that SCAN returned.
     pub keys_examined: u64,
-    /// Keys examined over DBSIZE.
-    pub coverage_ratio: f64,
     /// Server time as estimated from round trips, in seconds.
     pub redis_seconds: f64,
 }
 
-/// A failed pass: what it cost all the same, and why it failed.
+/// A failed pass.
 #[derive(Debug, Clone)]
 pub struct ScanFailure {
     /// Why.
     pub error: RedisError,
     /// Whether the connect failed, rather than an exchange.
     pub at_connect: bool,
-    /// What the databases had cost until then.
-    pub databases: Vec<DatabaseOutcome>,
 }
 
-/// Runs one pass.
+impl ScanFailure {
+    /// Whether the user may not run a command that scanning needs.
+    pub fn is_denied(&self) -> bool {
+        !self.at_connect && self.error.reason == Reason::Denied
+    }
+}
+
+/// How often a pass tells what it has cost: often enough for a rate over a minute.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs one pass. What it costs goes to `reports` as it goes on and at its end, also when it fails.
 ///
 /// # Errors
-/// [`ScanFailure`] when the connect, an exchange or a reply failed; nothing is counted then.
-pub async fn run(
+/// [`ScanFailure`] when the connect, an exchange or a reply failed; no session is counted then.
+pub async fn run<R: From<ScanProgress> + Send>(
     config: &InstanceConfig,
     connector: &Connector,
     paced: bool,
-    remembered_keys: usize,
+    reports: &mpsc::Sender<R>,
 ) -> Result<ScanOutcome, ScanFailure> {
     let started = Instant::now();
-    let mut databases = Vec::new();
-    let mut sessions = BTreeMap::new();
     let mut connection = match connector.connect(started + config.poll.timeout).await {
         Ok((connection, _)) => connection,
         Err((_, error)) => {
             return Err(ScanFailure {
                 error,
                 at_connect: true,
-                databases,
             });
         }
     };
@@ -76,35 +89,21 @@ pub async fn run(
         .flat_map(|store| store.databases.iter().copied())
         .collect();
     let share = if paced { config.scan.redis_share } else { 0.0 };
-    let count = if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT };
+    let mut databases = Vec::new();
+    let mut sessions = BTreeMap::new();
     for database in wanted {
-        let stores = config
-            .sessions
-            .iter()
-            .enumerate()
-            .filter(|(_, store)| store.databases.contains(&database));
-        let pass = Pass {
-            config,
-            share,
-            count,
-            remembered_keys,
-            database,
-        };
-        match pass.run(&mut connection, stores).await {
-            Ok((outcome, counts)) => {
-                databases.push(outcome);
-                for (store, found) in counts {
-                    *sessions.entry(store).or_insert(0) += found;
-                }
-            }
-            Err((partial, error)) => {
-                databases.extend(partial);
+        let mut pass = Pass::new(config, share, database);
+        match pass.run(&mut connection, reports).await {
+            Ok(outcome) => databases.push(outcome),
+            Err(error) => {
                 return Err(ScanFailure {
                     error,
                     at_connect: false,
-                    databases,
                 });
             }
+        }
+        for (store, found) in pass.keys.sessions() {
+            *sessions.entry(store).or_insert(0) += found;
         }
     }
     Ok(ScanOutcome {
@@ -115,78 +114,126 @@ pub async fn run(
     })
 }
 
-/// What the pass over one database needs to know.
+/// The pass over one database.
 struct Pass<'a> {
     config: &'a InstanceConfig,
-    share: f64,
-    count: u32,
-    remembered_keys: usize,
     database: u32,
+    started: Instant,
+    keys: DatabasePass,
+    pacer: Pacer,
+    /// When the cost was last reported, and what it was: keys, and seconds of the server.
+    told: (Instant, u64, f64),
 }
 
-/// What it returns: the cost, and sessions by store index.
-type PassResult = Result<(DatabaseOutcome, Vec<(usize, u64)>), (Option<DatabaseOutcome>, RedisError)>;
-
-impl Pass<'_> {
-    async fn run<'s>(
-        &self,
-        connection: &mut crate::redis::Connection,
-        stores: impl Iterator<Item = (usize, &'s StoreConfig)>,
-    ) -> PassResult {
+impl<'a> Pass<'a> {
+    fn new(config: &'a InstanceConfig, share: f64, database: u32) -> Self {
+        let stores = config
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, store)| store.databases.contains(&database));
+        let count = if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT };
         let started = Instant::now();
-        let select = Command::new(1, &["SELECT"]).arg(self.database.to_string());
-        let size = Command::new(1, &["DBSIZE"]);
-        let opening = [select, size.clone()];
-        let replies = connection
-            .exchange(&opening, self.deadline())
-            .await
-            .map_err(|error| (None, error))?;
-        let round_trip = started.elapsed();
-        for (reply, command) in replies.iter().zip(&opening) {
-            refused(reply, command, self.config).map_err(|error| (None, error))?;
+        Self {
+            config,
+            database,
+            started,
+            keys: DatabasePass::new(stores, count, config.scan_remembered_keys),
+            pacer: Pacer::new(share),
+            told: (started, 0, 0.0),
         }
-        let database_size = replies
-            .get(1)
-            .and_then(whole_number)
-            .ok_or_else(|| (None, self.shape_error("DBSIZE")))?;
-        let mut pass = DatabasePass::new(self.database, stores, self.count, self.remembered_keys, database_size);
-        let mut pacer = Pacer::new(self.share, round_trip);
+    }
+
+    /// Walks the database to its end.
+    async fn run<R: From<ScanProgress> + Send>(
+        &mut self,
+        connection: &mut Connection,
+        reports: &mpsc::Sender<R>,
+    ) -> Result<DatabaseOutcome, RedisError> {
+        let walked = self.walk(connection, reports).await;
+        self.tell(reports).await;
+        let database_size = walked?;
+        Ok(DatabaseOutcome {
+            database: self.database,
+            duration: self.started.elapsed(),
+            coverage_ratio: database_size.map(|size| self.keys.coverage_ratio(size)),
+        })
+    }
+
+    /// Returns DBSIZE as it was at the start, if the user may ask for it.
+    async fn walk<R: From<ScanProgress> + Send>(
+        &mut self,
+        connection: &mut Connection,
+        reports: &mpsc::Sender<R>,
+    ) -> Result<Option<u64>, RedisError> {
+        let database_size = self.enter(connection).await?;
         loop {
             let sent = Instant::now();
-            let before = pass.keys_examined();
-            let command = pass.command();
-            let step = connection
+            let before = self.keys.keys_examined();
+            let command = self.keys.command();
+            let replies = connection
                 .exchange(std::slice::from_ref(&command), self.deadline())
-                .await;
-            let progress = step.and_then(|replies| match replies.first() {
-                Some(reply) => {
-                    refused(reply, &command, self.config)?;
-                    pass.absorb(reply).map_err(|error| RedisError {
-                        reason: Reason::Protocol,
-                        message: format!("{}: {error}", self.config.name),
-                    })
-                }
-                None => Err(self.shape_error("SCAN")),
-            });
-            let keys = usize::try_from(pass.keys_examined() - before).unwrap_or(usize::MAX);
-            let rest = pacer.rest_after(sent.elapsed(), keys);
-            match progress {
-                Ok(Progress::More) => {}
-                Ok(Progress::Done) => {
-                    let counts = pass.sessions().collect();
-                    return Ok((self.outcome(started, &pass, &pacer, database_size), counts));
-                }
-                Err(error) => return Err((Some(self.outcome(started, &pass, &pacer, database_size)), error)),
+                .await?;
+            let round_trip = sent.elapsed();
+            let reply = replies.first().ok_or_else(|| self.shape_error("SCAN"))?;
+            refused(reply, &command, self.config)?;
+            let progress = self.keys.absorb(reply).map_err(|error| RedisError {
+                reason: Reason::Protocol,
+                message: format!("{}: {error}", self.config.name),
+            })?;
+            let keys = usize::try_from(self.keys.keys_examined() - before).unwrap_or(usize::MAX);
+            let rest = self.pacer.rest_after(round_trip, keys);
+            if progress == Progress::Done {
+                return Ok(database_size);
+            }
+            if self.told.0.elapsed() >= PROGRESS_EVERY {
+                self.tell(reports).await;
             }
             // A timer rounds up to a millisecond: shorter rests are saved up until they are worth one.
             if rest >= SHORTEST_REST {
                 let resting = Instant::now();
                 tokio::time::sleep(rest).await;
-                pacer.rested(resting.elapsed());
+                self.pacer.rested(resting.elapsed());
             } else {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Selects the database and asks for its size.
+    async fn enter(&mut self, connection: &mut Connection) -> Result<Option<u64>, RedisError> {
+        let select = Command::new(1, &["SELECT"]).arg(self.database.to_string());
+        let size = Command::new(1, &["DBSIZE"]);
+        let opening = [select, size];
+        let sent = Instant::now();
+        let replies = connection.exchange(&opening, self.deadline()).await?;
+        self.pacer.note_floor(sent.elapsed());
+        let (Some(selected), Some(size)) = (replies.first(), replies.get(1)) else {
+            return Err(self.shape_error("SELECT"));
+        };
+        let [select, dbsize] = &opening;
+        refused(selected, select, self.config)?;
+        // DBSIZE only tells how far a pass has come; sessions are counted without it.
+        if unavailability(size).is_some() {
+            return Ok(None);
+        }
+        refused(size, dbsize, self.config)?;
+        let size = whole_number(size).ok_or_else(|| self.shape_error("DBSIZE"))?;
+        self.keys.expect_keys(size);
+        Ok(Some(size))
+    }
+
+    /// Reports what the pass has cost since the last report.
+    async fn tell<R: From<ScanProgress> + Send>(&mut self, reports: &mpsc::Sender<R>) {
+        let (_, keys, seconds) = self.told;
+        self.told = (Instant::now(), self.keys.keys_examined(), self.pacer.used_seconds());
+        let progress = ScanProgress {
+            database: self.database,
+            keys_examined: self.told.1 - keys,
+            redis_seconds: self.told.2 - seconds,
+        };
+        // The receiver is gone only when the instance is: nobody counts any more then.
+        let _ = reports.send(progress.into()).await;
     }
 
     fn deadline(&self) -> Instant {
@@ -197,16 +244,6 @@ impl Pass<'_> {
         RedisError {
             reason: Reason::Protocol,
             message: format!("{}: {command} answered in an unknown shape", self.config.name),
-        }
-    }
-
-    fn outcome(&self, started: Instant, pass: &DatabasePass, pacer: &Pacer, size: u64) -> DatabaseOutcome {
-        DatabaseOutcome {
-            database: self.database,
-            duration: started.elapsed(),
-            keys_examined: pass.keys_examined(),
-            coverage_ratio: pass.coverage_ratio(size),
-            redis_seconds: pacer.used_seconds(),
         }
     }
 }

@@ -47,9 +47,14 @@ impl Ticker {
             .unwrap_or(now + self.interval);
     }
 
-    /// Makes the next tick due at once and puts the grid there.
-    pub fn hasten(&mut self, now: Instant) {
-        self.next = now;
+    /// Makes the next tick due at `due`, if it is not due earlier anyway, and puts the grid there.
+    pub fn hasten(&mut self, due: Instant) {
+        self.next = self.next.min(due);
+    }
+
+    /// Counts a tick that was left out because what an earlier one had started was still under way.
+    pub fn skip(&mut self) {
+        self.skipped += 1;
     }
 
     /// Changes the interval; the next tick comes no later than one new interval from now.

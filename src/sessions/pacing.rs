@@ -23,15 +23,20 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer for one pass. `share` 0 means unpaced; `round_trip` is that of a command which costs the server next to nothing.
-    pub fn new(share: f64, round_trip: Duration) -> Self {
+    /// A pacer for one pass. `share` 0 means unpaced.
+    pub fn new(share: f64) -> Self {
         let share = (share > 0.0).then_some(share.min(1.0));
         Self {
             share,
-            floor_seconds: round_trip.as_secs_f64(),
+            floor_seconds: f64::INFINITY,
             owed_seconds: 0.0,
             used_seconds: 0.0,
         }
+    }
+
+    /// Notes the round trip of a command which costs the server next to nothing.
+    pub fn note_floor(&mut self, round_trip: Duration) {
+        self.floor_seconds = self.floor_seconds.min(round_trip.as_secs_f64());
     }
 
     /// Notes a step and returns how long to rest before the next one.
@@ -66,9 +71,15 @@ impl Pacer {
 mod tests {
     use super::*;
 
+    fn paced(share: f64) -> Pacer {
+        let mut pacer = Pacer::new(share);
+        pacer.note_floor(Duration::from_micros(50));
+        pacer
+    }
+
     #[test]
     fn rests_keep_the_share() {
-        let mut pacer = Pacer::new(0.02, Duration::from_micros(50));
+        let mut pacer = paced(0.02);
         let mut worked = 0.0;
         let mut rested = 0.0;
         for _ in 0..1000 {
@@ -86,13 +97,14 @@ mod tests {
 
     #[test]
     fn unpaced_never_rests() {
-        let mut pacer = Pacer::new(0.0, Duration::from_micros(50));
+        let mut pacer = paced(0.0);
         assert_eq!(pacer.rest_after(Duration::from_secs(1), 1000), Duration::ZERO);
     }
 
     #[test]
     fn one_slow_step_does_not_stop_the_pass() {
-        let mut pacer = Pacer::new(0.001, Duration::ZERO);
+        let mut pacer = Pacer::new(0.001);
+        pacer.note_floor(Duration::ZERO);
         assert_eq!(pacer.rest_after(Duration::from_secs(60), 1), LONGEST_REST);
     }
 }

@@ -39,6 +39,7 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
         expect: Default::default(),
         sessions: Vec::new(),
         label_values: 50,
+        scan_remembered_keys: 1000,
     }
 }
 

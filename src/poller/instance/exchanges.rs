@@ -55,7 +55,7 @@ impl Instance {
             Ok(()) => {
                 self.details.ping_seconds = Some(waited.as_secs_f64());
                 self.last_success.insert("ping", SystemTime::now());
-                self.note_collector("ping", Ok(()), waited);
+                self.note_ping(None, waited);
                 self.judge(Verdict {
                     state: None,
                     connected: true,
@@ -69,7 +69,7 @@ impl Instance {
             Err(error) => {
                 self.accumulators.ping_failures += 1;
                 self.details.ping_seconds = None;
-                self.note_collector("ping", Err(error.message.clone()), waited);
+                self.note_ping(Some(error.message.clone()), waited);
                 self.fail(&error, false);
             }
         }
@@ -98,38 +98,39 @@ impl Instance {
         !self.running.is_empty()
     }
 
-    /// Counts and logs a failed exchange and changes the verdict.
+    /// Remembers the turn of the collector `ping`, if it is one; the verdict is logged, not the turn.
+    fn note_ping(&mut self, error: Option<String>, waited: Duration) {
+        if self.is_on("ping") {
+            self.remember_turn("ping", error, waited);
+        }
+    }
+
+    /// Counts and logs a failed exchange and changes the verdict. What fails again in the same way is logged once.
     fn fail(&mut self, error: &RedisError, keeps_connected: bool) {
         self.accumulators.errors.add(error.reason);
         let connected = keeps_connected && self.verdict.is_some_and(|verdict| verdict.connected);
-        let changed = self.verdict.is_none_or(|verdict| verdict.state != Some(error.reason));
-        if changed {
-            self.remember_error(&error.message);
-        }
         self.judge(Verdict {
             state: Some(error.reason),
             connected,
             up: error.reason.is_up(),
         });
-    }
-
-    fn judge(&mut self, verdict: Verdict) {
-        let before = self.verdict.replace(verdict);
-        if before.map(|before| before.state) == Some(verdict.state) {
+        if self.logged_failure == Some(Some(error.reason)) {
             return;
         }
-        match verdict.state {
-            None => tracing::info!(instance = %self.name, address = %self.config.address, "Redis answers"),
-            Some(reason) => {
-                let sentence = self
-                    .details
-                    .errors
-                    .last()
-                    .map(|error| error.sentence.clone())
-                    .unwrap_or_default();
-                let reason = reason.as_label();
-                tracing::error!(instance = %self.name, address = %self.config.address, reason, error = %sentence, "Redis does not answer as it should");
-            }
+        self.logged_failure = Some(Some(error.reason));
+        self.remember_error(&error.message);
+        let reason = error.reason.as_label();
+        let (name, address) = (&self.name, &self.config.address);
+        tracing::error!(instance = %name, %address, reason, error = %error.message, "Redis does not answer as it should");
+    }
+
+    /// Changes the verdict. That Redis answers is logged once nothing fails any more, INFO included.
+    fn judge(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+        let recovered = verdict.state.is_none() && !self.info_failing;
+        if recovered && self.logged_failure != Some(None) {
+            self.logged_failure = Some(None);
+            tracing::info!(instance = %self.name, address = %self.config.address, "Redis answers");
         }
     }
 
@@ -146,7 +147,7 @@ impl Instance {
     /// One INFO batch on the kept connection.
     pub(super) async fn on_info(&mut self) {
         if !self.is_on_info() {
-            self.info_ended_once = true;
+            self.role_is_settled = true;
             return;
         }
         let started = Instant::now();
@@ -169,15 +170,17 @@ impl Instance {
         match outcome {
             Ok(poll) => {
                 self.server = poll.server;
+                self.info_failing = false;
                 if let Some(info) = &poll.info {
-                    self.is_replica = info.get("role") == Some("slave");
+                    self.note_role(info);
                     self.note_info(info);
+                    self.last_success.insert("info", SystemTime::now());
                 }
+                self.role_is_settled = true;
                 self.report_missing(&poll.outcomes);
                 for outcome in poll.outcomes {
                     self.on_collected(outcome);
                 }
-                self.last_success.insert("info", SystemTime::now());
                 if let Some(verdict) = self.verdict
                     && verdict.connected
                 {
@@ -193,6 +196,7 @@ impl Instance {
                 if !answered {
                     self.connection = None;
                 }
+                self.info_failing = true;
                 self.mark_info_collectors(&error.message);
                 self.fail(&error, answered);
             }
@@ -206,7 +210,20 @@ impl Instance {
         self.last_info_duration = Some(duration);
         self.accumulators.info_polls.observe(duration);
         self.details.first_poll_ended = true;
-        self.info_ended_once = true;
+    }
+
+    /// Sessions are counted at the primary only. After a failover the figures of the old primary go, and the new one begins at once.
+    fn note_role(&mut self, info: &Info) {
+        let is_replica = matches!(info.get("role"), Some("slave" | "replica"));
+        let before = self.is_replica.replace(is_replica);
+        match (before, is_replica) {
+            (Some(false) | None, true) => {
+                self.give_up_scan();
+                self.withdraw_sessions();
+            }
+            (Some(true), false) => self.scan.hasten(Instant::now()),
+            _ => {}
+        }
     }
 
     fn note_info(&mut self, info: &Info) {
@@ -259,16 +276,19 @@ impl Instance {
     fn on_collected(&mut self, outcome: CollectorOutcome) {
         let key = SectionKey {
             collector: outcome.name,
-            part: "values",
+            part: publish::VALUES,
         };
         let unavailable = outcome.missing.first().map(|(_, reason)| *reason);
         match outcome.result {
             Ok(samples) => {
                 self.accumulators.dropped.label_values += samples.dropped();
                 self.note_expectations(&samples);
-                let section = publish::section(outcome.name, samples, Some(self.config.poll.info_stale_after));
-                self.accumulators.dropped.add(&section.chunks);
-                self.sections.insert(key, Arc::new(section));
+                self.show(
+                    outcome.name,
+                    publish::VALUES,
+                    samples,
+                    Some(self.config.poll.info_stale_after),
+                );
                 self.note_collector(outcome.name, Ok(()), outcome.duration);
             }
             Err(error) => {
@@ -308,20 +328,23 @@ impl Instance {
     /// Remembers a collector's turn and logs a change of its state once.
     pub(super) fn note_collector(&mut self, name: &'static str, result: Result<(), String>, duration: Duration) {
         let before = self.collector_states.get(name);
-        let was_fine = before.is_none_or(|state| state.success);
+        let complained = before.is_some_and(|state| state.complained);
         let known_error = before.and_then(|state| state.error.clone());
         let error = result.err();
-        // The kept and the fresh connection log their own verdicts.
-        if let Some(sentence) = &error
-            && name != "ping"
-            && (was_fine || known_error.as_ref() != Some(sentence))
-        {
-            tracing::warn!(instance = %self.name, collector = name, error = %sentence, "a collector publishes nothing");
+        match &error {
+            Some(sentence) if !complained || known_error.as_ref() != Some(sentence) => {
+                tracing::warn!(instance = %self.name, collector = name, error = %sentence, "a collector publishes nothing");
+            }
+            None if complained => {
+                tracing::info!(instance = %self.name, collector = name, "a collector publishes again");
+            }
+            _ => {}
         }
-        if error.is_none() && !was_fine && name != "ping" {
-            tracing::info!(instance = %self.name, collector = name, "a collector publishes again");
-        }
+        let complained = error.is_some();
         self.remember_turn(name, error, duration);
+        if let Some(state) = self.collector_states.get_mut(name) {
+            state.complained = complained;
+        }
     }
 
     /// Remembers a collector's turn; `error` says in words why it published nothing.
@@ -331,6 +354,7 @@ impl Instance {
             duration,
             unavailable: None,
             error,
+            complained: false,
         };
         self.collector_states.insert(name, state);
     }
