@@ -192,6 +192,11 @@ impl PollContext<'_> {
             });
         }
         match self.replies.get(command) {
+            // Without INFO nobody knows which server it is, so commands that depend on it were not sent.
+            None if self.info.is_none() => self.info().and(Err(CollectError::Unavailable {
+                command: name,
+                reason: Unavailable::Unsupported,
+            })),
             None => Err(CollectError::Unavailable {
                 command: name,
                 reason: Unavailable::Unsupported,

@@ -5,6 +5,7 @@
 mod actors;
 mod exchanges;
 
+use super::Configuration;
 use super::accumulators::Accumulators;
 use super::info_poll::{self, RunningCollector};
 use super::publish;
@@ -194,7 +195,7 @@ impl Instance {
     }
 
     /// Polls until the task is aborted or the sender of configurations is gone.
-    pub async fn run(mut self, mut configurations: watch::Receiver<Arc<InstanceConfig>>) {
+    pub async fn run(mut self, mut configurations: watch::Receiver<Configuration>) {
         self.publish();
         loop {
             self.details.last_turn = Some(std::time::Instant::now());
@@ -202,8 +203,8 @@ impl Instance {
                 biased;
                 changed = configurations.changed() => match changed {
                     Ok(()) => {
-                        let config = configurations.borrow_and_update().clone();
-                        self.reconfigure(config);
+                        let config = configurations.borrow_and_update().instance.clone();
+                        self.on_reload(config);
                     }
                     Err(_) => return,
                 },
@@ -245,6 +246,21 @@ impl Instance {
         polled("ping") && polled("info") && (!self.scans() || polled("scan"))
     }
 
+    /// A reload. Permissions may have been mended together with the file, so what was refused is tried again in any case.
+    fn on_reload(&mut self, config: Arc<InstanceConfig>) {
+        let was_refused = !self.capabilities.all().is_empty();
+        self.capabilities = Capabilities::default();
+        self.reported_missing.clear();
+        if self.scan_denied_at.take().is_some() {
+            self.scan.hasten(Instant::now());
+        }
+        if *self.config != *config {
+            self.reconfigure(config);
+        } else if was_refused {
+            self.info.hasten(Instant::now());
+        }
+    }
+
     /// Takes a changed configuration. What accumulates stays, and so does everything that would be made in the same way.
     fn reconfigure(&mut self, config: Arc<InstanceConfig>) {
         let now = Instant::now();
@@ -263,9 +279,6 @@ impl Instance {
             self.ping.hasten(now);
             self.connect.hasten(now);
         }
-        // Permissions may have been mended together with the file, so what was refused is tried again.
-        self.capabilities = Capabilities::default();
-        self.reported_missing.clear();
         self.connector = Connector::new(&new);
         self.running = info_poll::collectors_of(&new);
         self.label_block = publish::label_block(&new);
@@ -273,7 +286,7 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
         self.collector_states.retain(|name, _| on(name));
-        if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login || self.scan_denied_at.is_some() {
+        if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login {
             self.give_up_scan();
             self.scan.hasten(now);
         }

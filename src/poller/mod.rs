@@ -34,9 +34,19 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Handle {
     config: Arc<InstanceConfig>,
-    configurations: watch::Sender<Arc<InstanceConfig>>,
+    configurations: watch::Sender<Configuration>,
     /// Ends with the handle.
     _task: AbortOnDrop,
+}
+
+/// What an instance's task is told: how to poll, and how many reloads there were. A reload that does not change the instance
+/// still makes it try again what it was denied.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// How to poll.
+    pub instance: Arc<InstanceConfig>,
+    /// Reloads so far.
+    pub reloads: u64,
 }
 
 /// What a new configuration changed, for the log.
@@ -76,15 +86,21 @@ impl Fleet {
         for name in gone {
             self.handles.remove(&name);
             self.store.remove(&name);
+            tracing::info!(instance = %name, "the instance is not watched any more");
             changes.removed += 1;
         }
         for (name, instance) in wanted {
             match self.handles.get_mut(name) {
-                Some(handle) if handle.config == *instance => {}
                 Some(handle) => {
-                    handle.config = instance.clone();
-                    handle.configurations.send_replace(instance.clone());
-                    changes.changed += 1;
+                    if handle.config != *instance {
+                        handle.config = instance.clone();
+                        changes.changed += 1;
+                    }
+                    let instance = instance.clone();
+                    handle.configurations.send_modify(|told| {
+                        told.instance = instance;
+                        told.reloads += 1;
+                    });
                 }
                 None => {
                     let surroundings = Surroundings::new(&self.store, config, name);
@@ -100,11 +116,14 @@ impl Fleet {
 
 /// Starts the task of one instance under a supervisor that starts it again should it ever panic.
 fn start(config: Arc<InstanceConfig>, surroundings: Surroundings) -> Handle {
-    let (configurations, receiver) = watch::channel(config.clone());
+    let (configurations, receiver) = watch::channel(Configuration {
+        instance: config.clone(),
+        reloads: 0,
+    });
     let supervisor = async move {
         loop {
             let mut receiver = receiver.clone();
-            let config = receiver.borrow_and_update().clone();
+            let config = receiver.borrow_and_update().instance.clone();
             let name = config.name.clone();
             let instance = Instance::new(config, surroundings.clone());
             match AbortOnDrop::spawn(instance.run(receiver)).join().await {

@@ -1,7 +1,8 @@
 //! The scan actor's frame: one connection, one pass per database, paced, cancelled by dropping its task.
 
 use crate::config::InstanceConfig;
-use crate::redis::{Command, Connection, Connector, Reason, RedisError, Reply, unavailability};
+use crate::redis::reason::classify_error_reply;
+use crate::redis::{Command, Connection, Connector, Reason, RedisError, Reply, sanitised_code, unavailability};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, PACED_COUNT, Progress, UNPACED_COUNT};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,7 +177,7 @@ impl<'a> Pass<'a> {
                 .await?;
             let round_trip = sent.elapsed();
             let reply = replies.first().ok_or_else(|| self.shape_error("SCAN"))?;
-            refused(reply, &command, self.config)?;
+            self.refused(reply, &command)?;
             let progress = self.keys.absorb(reply).map_err(|error| RedisError {
                 reason: Reason::Protocol,
                 message: format!("{}: {error}", self.config.name),
@@ -212,12 +213,12 @@ impl<'a> Pass<'a> {
             return Err(self.shape_error("SELECT"));
         };
         let [select, dbsize] = &opening;
-        refused(selected, select, self.config)?;
+        self.refused(selected, select)?;
         // DBSIZE only tells how far a pass has come; sessions are counted without it.
         if unavailability(size).is_some() {
             return Ok(None);
         }
-        refused(size, dbsize, self.config)?;
+        self.refused(size, dbsize)?;
         let size = whole_number(size).ok_or_else(|| self.shape_error("DBSIZE"))?;
         self.keys.expect_keys(size);
         Ok(Some(size))
@@ -234,6 +235,21 @@ impl<'a> Pass<'a> {
         };
         // The receiver is gone only when the instance is: nobody counts any more then.
         let _ = reports.send(progress.into()).await;
+    }
+
+    /// Turns an error reply into an error that names the command and the database.
+    fn refused(&self, reply: &Reply, command: &Command) -> Result<(), RedisError> {
+        let Reply::Error(_) = reply else { return Ok(()) };
+        let code = sanitised_code(reply);
+        Err(RedisError {
+            reason: classify_error_reply(reply).unwrap_or(Reason::Other),
+            message: format!(
+                "{}: {} was refused with {code}; sessions in database {} cannot be counted",
+                self.config.name,
+                command.name().to_uppercase(),
+                self.database
+            ),
+        })
     }
 
     fn deadline(&self) -> Instant {
@@ -254,18 +270,4 @@ const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// A count that a server reports; negative numbers are not counts.
 fn whole_number(reply: &Reply) -> Option<u64> {
     reply.as_integer().and_then(|number| u64::try_from(number).ok())
-}
-
-/// Turns an error reply into an error that names the command.
-fn refused(reply: &Reply, command: &Command, config: &InstanceConfig) -> Result<(), RedisError> {
-    let Reply::Error(_) = reply else { return Ok(()) };
-    let code = crate::redis::sanitised_code(reply);
-    Err(RedisError {
-        reason: crate::redis::reason::classify_error_reply(reply).unwrap_or(Reason::Other),
-        message: format!(
-            "{}: {} was refused with {code}; sessions cannot be counted",
-            config.name,
-            command.name().to_uppercase()
-        ),
-    })
 }

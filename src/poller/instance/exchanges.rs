@@ -70,7 +70,9 @@ impl Instance {
                 self.accumulators.ping_failures += 1;
                 self.details.ping_seconds = None;
                 self.note_ping(Some(error.message.clone()), waited);
-                self.fail(&error, false);
+                // A server that refuses PING while it cannot save (MISCONF) still answers INFO: it is up, as the peer says it.
+                let answered = error.reason == Reason::Other && self.connection.is_some();
+                self.fail(&error, false, answered);
             }
         }
         self.details.first_poll_ended |= !self.is_on_info();
@@ -106,13 +108,13 @@ impl Instance {
     }
 
     /// Counts and logs a failed exchange and changes the verdict. What fails again in the same way is logged once.
-    fn fail(&mut self, error: &RedisError, keeps_connected: bool) {
+    fn fail(&mut self, error: &RedisError, keeps_connected: bool, answered_ping: bool) {
         self.accumulators.errors.add(error.reason);
         let connected = keeps_connected && self.verdict.is_some_and(|verdict| verdict.connected);
         self.judge(Verdict {
             state: Some(error.reason),
             connected,
-            up: error.reason.is_up(),
+            up: error.reason.is_up() || answered_ping,
         });
         if self.logged_failure == Some(Some(error.reason)) {
             return;
@@ -198,7 +200,7 @@ impl Instance {
                 }
                 self.info_failing = true;
                 self.mark_info_collectors(&error.message);
-                self.fail(&error, answered);
+                self.fail(&error, answered, false);
             }
         }
         self.end_info(started);
