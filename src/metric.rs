@@ -5,6 +5,11 @@
 
 use std::borrow::Cow;
 
+/// Upper bounds of every duration histogram of ours, in seconds. Part of the contract (alert rules name them).
+pub const DURATION_BUCKETS_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
+
 /// The type of a metric, as the exposition formats name it.
 ///
 /// Source: Prometheus text format 0.0.4 and OpenMetrics 1.0, "Metric types".

@@ -1,14 +1,9 @@
 //! What an instance counts over its whole life: they live outside snapshots and survive reconnects and reloads.
 
 use crate::exposition::chunk::Chunk;
-use crate::metric::Distribution;
+use crate::metric::{DURATION_BUCKETS_SECONDS, Distribution};
 use crate::redis::Reason;
 use std::time::Duration;
-
-/// Upper bounds of every duration histogram of ours, in seconds. Part of the contract (alert rules name them).
-pub const DURATION_BUCKETS_SECONDS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
 
 /// A histogram that grows.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use crate::snapshot::Section;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Name under which figures about the polls themselves are kept; they belong to no collector of the operator's.
-pub const EXPORTER: &str = "exporter";
+/// Name under which figures about the polls themselves are kept; `collect[]` knows it too.
+pub use crate::exposition::encode::EXPORTER;
 
 /// Part of a section that holds values of one moment.
 pub const VALUES: &str = "values";

@@ -8,7 +8,7 @@ pub use descriptors::DESCRIPTORS;
 pub use logging::{LogFormat, LogLevel, LoggingError, init_logging};
 
 use crate::exposition::{Dialect, own};
-use crate::metric::{Descriptor, MetricKind};
+use crate::metric::{DURATION_BUCKETS_SECONDS, Descriptor, MetricKind};
 use process::ProcessMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -19,11 +19,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-
-/// Bucket bounds of durations in seconds, the ones that all durations of this exporter have.
-pub const DURATION_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
 
 /// What was built. The values come from the environment of the compiler; what it does not name is `unknown`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,7 +123,7 @@ impl Telemetry {
             reload_successful: Gauge::default(),
             reload_seconds: Gauge::default(),
             requests: Family::default(),
-            request_seconds: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS_SECONDS)),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             duplicates: Counter::default(),
