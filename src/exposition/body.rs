@@ -16,11 +16,9 @@ use std::time::Instant;
 /// 40,000 series, 50 instances; four kept variants stay below 10 MiB.
 pub const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Size of the pieces of a body that is not kept: large enough for one write to fill a socket's buffer.
+/// Size of the pieces of a body that is not kept, and of those that are compressed at one go: large enough for one write to
+/// fill a socket's buffer, small enough to be compressed in about 0.3 ms.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// From this size on, compressing leaves the threads that serve requests and polls: 512 KiB take about 2 ms.
-const COMPRESS_APART_BYTES: usize = 512 * 1024;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -37,10 +35,12 @@ pub struct Bodies {
     catalogue: Arc<Catalogue>,
     compressors: Compressors,
     kept: [Slot; 4],
-    /// How many times a whole body was assembled, for the test that it happens once.
+    /// How many times a whole body was planned, for the test that it happens once.
     assemblies: AtomicU64,
-    /// Series left out of assembled bodies because an earlier section of the instance had them.
+    /// Series left out because an earlier section of the instance had them, counted once per generation.
     duplicates: Counter,
+    /// The latest generation whose duplicates were counted.
+    counted: AtomicU64,
 }
 
 /// One kept variant.
@@ -65,6 +65,13 @@ enum Content {
     TooLarge,
 }
 
+/// What became of assembling.
+enum Assembled {
+    Kept(Content),
+    /// Too large to keep: the plan is written for the one request that made it.
+    Once(Plan),
+}
+
 impl Kept {
     fn is_valid(&self, generation: u64, now: Instant) -> bool {
         self.generation == generation && self.valid_until.is_none_or(|until| now < until)
@@ -72,7 +79,8 @@ impl Kept {
 }
 
 impl Bodies {
-    /// Nothing kept yet. `duplicates` counts series that are left out because another section of the same instance has them.
+    /// Nothing kept yet. `duplicates` counts series that are left out of a whole body because another section of the same
+    /// instance has them: once per generation of the store, however often and in whatever form it is asked for.
     pub fn new(catalogue: Arc<Catalogue>, duplicates: Counter) -> Self {
         Self {
             catalogue,
@@ -80,10 +88,11 @@ impl Bodies {
             kept: Default::default(),
             assemblies: AtomicU64::new(0),
             duplicates,
+            counted: AtomicU64::new(0),
         }
     }
 
-    /// How many times a kept body was assembled since the start.
+    /// How many times a whole body was assembled since the start, also one that was too large to keep.
     pub fn assemblies(&self) -> u64 {
         self.assemblies.load(Ordering::Relaxed)
     }
@@ -113,7 +122,10 @@ impl Bodies {
                 let _assembling = slot.assembling.lock().await;
                 match slot.get(store.generation(), now) {
                     Some(content) => content,
-                    None => self.assemble(store, slot, plain, dialect, encoding, now).await?,
+                    None => match self.assemble(store, slot, plain, dialect, encoding, now).await? {
+                        Assembled::Kept(content) => content,
+                        Assembled::Once(plan) => return Ok(in_pieces(plan, dialect, encoding, own)),
+                    },
                 }
             }
         };
@@ -124,9 +136,8 @@ impl Bodies {
                 Ok(Exposed::Parts(vec![bytes, Bytes::from(tail)]))
             }
             Content::TooLarge => {
-                let (_, instances) = store.all();
-                let plan = self.plan(&instances, &Filter::All, InstanceLabels::Written, now);
-                Ok(Exposed::Pieces(Box::new(Pieces::new(plan, dialect, encoding, own))))
+                let (_, plan) = self.plan_whole(store, now);
+                Ok(in_pieces(plan, dialect, encoding, own))
             }
         }
     }
@@ -140,7 +151,7 @@ impl Bodies {
         dialect: Dialect,
         encoding: Encoding,
         now: Instant,
-    ) -> Result<Content, CompressError> {
+    ) -> Result<Assembled, CompressError> {
         // The text of the gzip variant may be there already; it must be as fresh as the store.
         if encoding == Encoding::Gzip
             && let Some(kept) = plain.valid(store.generation(), now)
@@ -148,45 +159,51 @@ impl Bodies {
         {
             let content = self.compress(text.clone()).await?;
             slot.put(kept.generation, kept.valid_until, content.clone());
-            return Ok(content);
+            return Ok(Assembled::Kept(content));
         }
-        let (generation, instances) = store.all();
-        let plan = self.plan(&instances, &Filter::All, InstanceLabels::Written, now);
-        self.assemblies.fetch_add(1, Ordering::Relaxed);
-        let content = if plan.upper_bound_bytes() > MAX_KEPT_BYTES {
-            Content::TooLarge
-        } else {
-            let mut text = plan.encode(dialect);
-            text.shrink_to_fit();
-            let text = Bytes::from(text);
-            match encoding {
-                Encoding::Identity => Content::Plain(text),
-                Encoding::Gzip => self.compress(text).await?,
-            }
+        let (generation, plan) = self.plan_whole(store, now);
+        if plan.upper_bound_bytes() > MAX_KEPT_BYTES {
+            slot.put(generation, plan.valid_until(), Content::TooLarge);
+            return Ok(Assembled::Once(plan));
+        }
+        let mut text = plan.encode(dialect);
+        text.shrink_to_fit();
+        let text = Bytes::from(text);
+        let content = match encoding {
+            Encoding::Identity => Content::Plain(text),
+            Encoding::Gzip => self.compress(text).await?,
         };
         slot.put(generation, plan.valid_until(), content.clone());
-        Ok(content)
+        Ok(Assembled::Kept(content))
     }
 
+    /// Compresses in pieces and lets other tasks run in between: nobody waits for longer than one piece takes, and it needs no
+    /// thread of the pool on which dead file systems and resolvers may hold every other job up.
     async fn compress(&self, text: Bytes) -> Result<Content, CompressError> {
-        let mut head = if text.len() < COMPRESS_APART_BYTES {
-            self.compressors.head(&text)?
-        } else {
-            // The pool stays here: a large body comes once per poll, and its compressor is not worth keeping.
-            let apart = tokio::task::spawn_blocking(move || Compressors::default().head(&text));
-            apart.await.map_err(|_| CompressError)??
-        };
+        let mut head = self.compressors.begin_head();
+        let mut pieces = text.chunks(PIECE_BYTES).peekable();
+        while let Some(piece) = pieces.next() {
+            head.add(piece)?;
+            if pieces.peek().is_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut head = head.finish(&self.compressors)?;
         let bytes = Bytes::from(std::mem::take(&mut head.bytes));
         Ok(Content::Gzip(bytes, Arc::new(head)))
     }
 
-    fn plan(&self, instances: &[Arc<InstanceSnapshot>], filter: &Filter, labels: InstanceLabels, now: Instant) -> Plan {
-        let plan = Plan::new(instances, filter, labels, &self.catalogue, now);
-        let duplicates = u64::try_from(plan.duplicates()).unwrap_or(u64::MAX);
-        if duplicates > 0 {
-            self.duplicates.inc_by(duplicates);
+    /// The plan of everything, and the generation that it shows.
+    fn plan_whole(&self, store: &SnapshotStore, now: Instant) -> (u64, Plan) {
+        let (generation, instances) = store.all();
+        let plan = Plan::new(&instances, &Filter::All, InstanceLabels::Written, &self.catalogue, now);
+        self.assemblies.fetch_add(1, Ordering::Relaxed);
+        let is_new = self.counted.fetch_max(generation, Ordering::Relaxed) < generation;
+        if is_new && plan.duplicates() > 0 {
+            self.duplicates
+                .inc_by(u64::try_from(plan.duplicates()).unwrap_or(u64::MAX));
         }
-        plan
+        (generation, plan)
     }
 
     /// A body for one request: filtered, or of one instance. `end` follows what the filter admits: the own section or only
@@ -203,9 +220,9 @@ impl Bodies {
         end: String,
         now: Instant,
     ) -> Result<Exposed, CompressError> {
-        let plan = self.plan(instances, filter, labels, now);
+        let plan = Plan::new(instances, filter, labels, &self.catalogue, now);
         if plan.upper_bound_bytes() > MAX_KEPT_BYTES {
-            return Ok(Exposed::Pieces(Box::new(Pieces::new(plan, dialect, encoding, end))));
+            return Ok(in_pieces(plan, dialect, encoding, end));
         }
         let text = plan.encode(dialect);
         match encoding {
@@ -218,6 +235,10 @@ impl Bodies {
             }
         }
     }
+}
+
+fn in_pieces(plan: Plan, dialect: Dialect, encoding: Encoding, end: String) -> Exposed {
+    Exposed::Pieces(Box::new(Pieces::new(plan, dialect, encoding, end)))
 }
 
 impl Slot {
@@ -416,6 +437,7 @@ mod tests {
             .await
             .unwrap();
         assert!(matches!(plain, Exposed::Pieces(_)));
+        assert_eq!(bodies.assemblies(), 1, "one scrape plans once");
         let plain = joined(plain);
         assert!(plain.len() > MAX_KEPT_BYTES && plain.ends_with(own.as_bytes()));
         let gzip = bodies
@@ -426,6 +448,76 @@ mod tests {
         let lines = String::from_utf8(plain).unwrap();
         let used = lines.lines().filter(|line| line.starts_with("fixture_used_bytes{"));
         assert_eq!(used.count(), 6000);
+    }
+
+    #[tokio::test]
+    async fn duplicates_are_counted_once_per_generation() {
+        let now = Instant::now();
+        let (store, counter) = (store(&["a"], now), Counter::default());
+        let bodies = Bodies::new(Arc::new(fixtures::catalogue()), counter.clone());
+        let publish = |name| {
+            let snapshot = fixtures::instance_with_a_duplicate(name, now);
+            fixtures::publish(&store, Arc::into_inner(snapshot).unwrap());
+        };
+        let scrape_all = async || {
+            for dialect in [Dialect::Text, Dialect::OpenMetrics] {
+                for encoding in [Encoding::Gzip, Encoding::Identity] {
+                    // Also a body that is assembled again because something in it became too old.
+                    for now in [now, now + fixtures::LIFETIME] {
+                        bodies
+                            .whole(&store, dialect, encoding, String::new(), now)
+                            .await
+                            .unwrap();
+                    }
+                }
+            }
+        };
+        scrape_all().await;
+        assert_eq!(counter.get(), 0);
+        publish("b");
+        scrape_all().await;
+        assert_eq!(counter.get(), 1);
+        publish("c");
+        scrape_all().await;
+        assert_eq!(counter.get(), 3, "both are left out of the new generation");
+        let (_, instances) = store.all();
+        let form = (Dialect::Text, Encoding::Identity);
+        bodies
+            .selected(
+                &instances,
+                &Filter::All,
+                InstanceLabels::Written,
+                form,
+                String::new(),
+                now,
+            )
+            .unwrap();
+        assert_eq!(counter.get(), 3, "a part of the same state counts nothing again");
+    }
+
+    /// On one thread, a task that is ready runs many times while a large body is compressed.
+    #[tokio::test]
+    async fn compressing_lets_others_run() {
+        let bodies = bodies();
+        let text = Bytes::from(vec![b'x'; 32 * PIECE_BYTES]);
+        let turns = Arc::new(AtomicU64::new(0));
+        let other = tokio::spawn({
+            let turns = turns.clone();
+            async move {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        let content = bodies.compress(text.clone()).await.unwrap();
+        assert!(turns.load(Ordering::Relaxed) >= 31);
+        other.abort();
+        let Content::Gzip(bytes, head) = content else {
+            panic!("not compressed")
+        };
+        let tail = bodies.compressors.tail(&head, b"").unwrap();
+        assert_eq!(unpack(&[bytes.to_vec(), tail].concat()), text);
     }
 
     #[tokio::test]

@@ -62,16 +62,21 @@ impl Compressors {
     /// # Errors
     /// [`CompressError`] when the compressor refuses to go on.
     pub fn head(&self, text: &[u8]) -> Result<Head, CompressError> {
-        let mut bytes = HEADER.to_vec();
-        let mut compressor = self.take();
-        deflate(&mut compressor, text, FlushCompress::Sync, &mut bytes)?;
-        self.give_back(compressor);
-        bytes.shrink_to_fit();
-        Ok(Head {
-            bytes,
-            checksum: checksum(text),
-            length: length(text),
-        })
+        let mut head = self.begin_head();
+        head.add(text)?;
+        head.finish(self)
+    }
+
+    /// Begins such a part for a text that comes in pieces.
+    pub fn begin_head(&self) -> BegunHead {
+        BegunHead {
+            compressor: self.take(),
+            head: Head {
+                bytes: HEADER.to_vec(),
+                checksum: crc32fast::Hasher::new(),
+                length: 0,
+            },
+        }
     }
 
     /// Compresses what comes behind the head, and ends the member.
@@ -88,6 +93,36 @@ impl Compressors {
         bytes.extend_from_slice(&whole.finalize().to_le_bytes());
         bytes.extend_from_slice(&head.length.wrapping_add(length(text)).to_le_bytes());
         Ok(bytes)
+    }
+}
+
+/// The first part of a gzip member while its text still comes.
+#[derive(Debug)]
+pub struct BegunHead {
+    compressor: Compress,
+    head: Head,
+}
+
+impl BegunHead {
+    /// Compresses one piece.
+    ///
+    /// # Errors
+    /// [`CompressError`] when the compressor refuses to go on.
+    pub fn add(&mut self, text: &[u8]) -> Result<(), CompressError> {
+        self.head.checksum.update(text);
+        self.head.length = self.head.length.wrapping_add(length(text));
+        deflate(&mut self.compressor, text, FlushCompress::None, &mut self.head.bytes)
+    }
+
+    /// Ends at a byte boundary, and gives the compressor back to where it came from.
+    ///
+    /// # Errors
+    /// [`CompressError`] when the compressor refuses to go on.
+    pub fn finish(mut self, compressors: &Compressors) -> Result<Head, CompressError> {
+        deflate(&mut self.compressor, &[], FlushCompress::Sync, &mut self.head.bytes)?;
+        compressors.give_back(self.compressor);
+        self.head.bytes.shrink_to_fit();
+        Ok(self.head)
     }
 }
 
@@ -204,6 +239,21 @@ mod tests {
                 assert_eq!(unpack(&whole), [one.as_slice(), two.as_bytes()].concat());
             }
         }
+    }
+
+    #[test]
+    fn a_head_in_pieces_is_followed_by_a_tail() {
+        let compressors = Compressors::default();
+        let (mut head, mut plain) = (compressors.begin_head(), Vec::new());
+        for size in [0, 1, 65_536, 65_536, 100_000, 5] {
+            let piece = noise(size);
+            head.add(&piece).unwrap();
+            plain.extend(piece);
+        }
+        let head = head.finish(&compressors).unwrap();
+        let tail = compressors.tail(&head, b"end").unwrap();
+        plain.extend_from_slice(b"end");
+        assert_eq!(unpack(&[head.bytes, tail].concat()), plain);
     }
 
     #[test]

@@ -76,7 +76,7 @@ table! {
     );
     DUPLICATES = counter(
         "redis_session_exporter_exposition_duplicates_total",
-        "Series left out of an answer since an earlier section of the same instance had them; more than 0 is a bug of this exporter.",
+        "Series left out of /metrics since an earlier section of the same instance had them, once per state of the results; more than 0 is a bug of this exporter.",
     );
     TASKS = gauge(
         "redis_session_exporter_tasks_alive",
