@@ -54,7 +54,7 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-    let options = web_options(settings, &config)?;
+    let options = web_options(settings)?;
     let listeners = listeners(settings)?;
     let store = Arc::new(SnapshotStore::new());
     let telemetry = Arc::new(Telemetry::new(BuildInfo::THIS, Some(tokio::runtime::Handle::current())));
@@ -156,8 +156,8 @@ impl Daemon {
     }
 }
 
-/// What the HTTP server must know of flags and file.
-fn web_options(settings: &Settings, config: &ValidatedConfig) -> Result<WebOptions, ServeError> {
+/// What the HTTP server must know of the flags.
+fn web_options(settings: &Settings) -> Result<WebOptions, ServeError> {
     let external_url = settings
         .external_url
         .as_deref()
@@ -168,7 +168,6 @@ fn web_options(settings: &Settings, config: &ValidatedConfig) -> Result<WebOptio
         telemetry_path: settings.telemetry_path.clone(),
         external_url,
         enable_lifecycle: settings.enable_lifecycle,
-        max_connections: config.limits.http_connections,
     })
 }
 

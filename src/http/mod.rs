@@ -44,8 +44,6 @@ pub struct WebOptions {
     pub external_url: Option<ExternalUrl>,
     /// Whether `/-/reload` works (`--web.enable-lifecycle`).
     pub enable_lifecycle: bool,
-    /// Connections that are served at one time (`limits.http_connections`).
-    pub max_connections: usize,
 }
 
 impl Default for WebOptions {
@@ -54,14 +52,9 @@ impl Default for WebOptions {
             telemetry_path: "/metrics".to_owned(),
             external_url: None,
             enable_lifecycle: false,
-            max_connections: DEFAULT_MAX_CONNECTIONS,
         }
     }
 }
-
-/// Connections that are served at one time when the configuration does not say otherwise: several Prometheus servers, probes
-/// and people need tens; 512 idle ones cost about 10 MiB at worst.
-pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
 
 /// The parts of `--web.external-url` that matter.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,7 +72,7 @@ impl Default for Timeouts {
 /// Serves on all listeners until `shutdown` turns true or its sender is gone. Returns when the running answers ended, or
 /// `timeouts.drain` later.
 pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeouts, shutdown: watch::Receiver<bool>) {
-    let connections = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
+    let connections = Arc::new(AtomicUsize::new(0));
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let graceful = Arc::new(GracefulShutdown::new());
     // Connections live as long as this sender, which goes when this function returns.
@@ -114,7 +115,8 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeout
 struct Acceptor {
     app: Arc<App>,
     timeouts: Timeouts,
-    connections: Arc<Semaphore>,
+    /// How many connections are served now.
+    connections: Arc<AtomicUsize>,
     refusals: Arc<Semaphore>,
     /// Fails when the server is gone.
     cut: watch::Receiver<()>,
@@ -146,7 +148,9 @@ impl Acceptor {
     /// A refusal with 503 tells Prometheus and people at once what is wrong; leaving them in the backlog would look like a
     /// hung exporter.
     fn take(&self, stream: TcpStream, graceful: &GracefulShutdown) {
-        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+        // Asked anew each time, so that a reload holds for the next connection.
+        let limit = self.app.config().limits.http_connections;
+        let Some(permit) = Permit::try_new(&self.connections, limit) else {
             if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream)).await;
@@ -180,6 +184,26 @@ impl Acceptor {
             }
             drop((open, permit));
         });
+    }
+}
+
+/// The right to serve one connection, which returns when it is dropped. Not of a semaphore, whose size a reload could not lower
+/// while connections are open.
+struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    fn try_new(connections: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let one_more = |open: usize| (open < limit).then_some(open + 1);
+        connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+            .then(|| Self(connections.clone()))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

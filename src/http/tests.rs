@@ -1,6 +1,7 @@
 //! The server in this process, asked by raw TCP clients.
 
 use super::*;
+use crate::config::resolve::DEFAULT_HTTP_CONNECTIONS;
 use crate::exposition::fixtures;
 use crate::snapshot::details::InstanceDetails;
 use crate::telemetry::BuildInfo;
@@ -79,7 +80,7 @@ impl Server {
                 Arc::new(health::tests::config("b<i>", 6380)),
             ],
             limits: crate::config::Limits {
-                http_connections: options.max_connections,
+                http_connections: DEFAULT_HTTP_CONNECTIONS,
                 label_values: 50,
                 scan_remembered_keys: 1000,
             },
@@ -113,6 +114,14 @@ impl Server {
 
     async fn usual() -> Self {
         Self::start(WebOptions::default(), Timeouts::default()).await
+    }
+
+    /// What a reload does that changes `limits.http_connections`.
+    fn limit_connections(&self, limit: usize) {
+        let mut config = self.app.config.write().unwrap();
+        let mut changed = ValidatedConfig::clone(&config);
+        changed.limits.http_connections = limit;
+        *config = Arc::new(changed);
     }
 
     async fn connect(&self) -> TcpStream {
@@ -526,11 +535,8 @@ async fn bodies_of_requests_are_not_waited_for() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_are_told_so() {
-    let options = WebOptions {
-        max_connections: 2,
-        ..WebOptions::default()
-    };
-    let server = Server::start(options, Timeouts::default()).await;
+    let server = Server::usual().await;
+    server.limit_connections(2);
     let (mut one, mut two) = (server.connect().await, server.connect().await);
     for stream in [&mut one, &mut two] {
         exchange(stream, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -544,6 +550,15 @@ async fn connections_beyond_the_limit_are_told_so() {
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     let body = refused.split_once("\r\n\r\n").unwrap().1;
     assert!(refused.contains(&format!("Content-Length: {}\r\n", body.len())));
+    // A reload that raises the limit holds at once; one that lowers it lets open connections be.
+    server.limit_connections(3);
+    let mut more = server.connect().await;
+    exchange(&mut more, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    server.limit_connections(2);
+    drop(more);
+    let mut beyond = server.connect().await;
+    assert!(until_closed(&mut beyond).await.starts_with(b"HTTP/1.1 503 "));
+    exchange(&mut two, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     drop(one);
     // The place becomes free as soon as the server sees that the client left.
     bounded(async {
