@@ -11,8 +11,10 @@ use std::process::ExitCode;
 /// Two workers: one may encode a large body while the other polls. More would only add memory.
 const WORKER_THREADS: usize = 2;
 
-/// Name resolution and password files run on these; hundreds of instances must not grow hundreds of threads.
-const MAX_BLOCKING_THREADS: usize = 8;
+/// Name resolution, password files and the parsing of large INFO replies run on these. A dead resolver or file share holds a thread
+/// until it gives up, and an instance has at most two such jobs: the 500 instances that one process is built for may all hang and
+/// still leave room for others. Threads exist only while they are needed (and 10 s longer) and cost about 20 KiB each.
+const MAX_BLOCKING_THREADS: usize = 1024;
 
 fn main() -> ExitCode {
     ExitCode::from(run(&Cli::parse()))

@@ -9,7 +9,7 @@ mod decode;
 pub mod duration;
 pub mod environment;
 mod names;
-mod password_file;
+pub mod password_file;
 pub mod problem;
 mod render;
 pub mod resolve;

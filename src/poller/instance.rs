@@ -279,7 +279,7 @@ impl Instance {
             self.ping.hasten(now);
             self.connect.hasten(now);
         }
-        self.connector = Connector::new(&new);
+        self.connector = self.connector.succeeded_by(&new);
         self.running = info_poll::collectors_of(&new);
         self.label_block = publish::label_block(&new);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);

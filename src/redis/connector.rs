@@ -2,10 +2,10 @@
 
 use super::connection::Connection;
 use super::error::{Place, RedisError};
-use super::password::read_password;
+use super::password::{Reading, read_password};
 use super::reason::Reason;
 use super::reply::Command;
-use super::resolve::Lookup;
+use super::resolve::{Lookup, resolve};
 use super::transport::Transport;
 use crate::config::InstanceConfig;
 use crate::config::types::{Address, Endpoint, PasswordSource};
@@ -89,6 +89,7 @@ pub struct Connector {
     /// The address as it may be shown.
     shown: Arc<str>,
     lookup: Lookup,
+    reading: Reading,
 }
 
 impl Connector {
@@ -111,7 +112,21 @@ impl Connector {
             password,
             client_name: Cow::Borrowed(CLIENT_NAME),
             lookup: Lookup::default(),
+            reading: Reading::default(),
         }
+    }
+
+    /// A connector for a changed configuration of the same instance. What of the old one may still hang, a lookup of the same
+    /// host or the reading of the same file, is taken over instead of being begun once more.
+    pub fn succeeded_by(&self, instance: &InstanceConfig) -> Self {
+        let mut new = Self::new(instance);
+        if new.address.endpoint == self.address.endpoint {
+            new.lookup = self.lookup.clone();
+        }
+        if new.password == self.password {
+            new.reading = self.reading.clone();
+        }
+        new
     }
 
     /// The same connector with another name for `CLIENT LIST` than [`CLIENT_NAME`].
@@ -169,7 +184,8 @@ impl Connector {
     /// The AUTH command, if credentials are configured.
     async fn auth(&self, deadline: Instant) -> Result<Option<Command>, RedisError> {
         let place = self.place("before connecting");
-        let password = read_password(&self.password, place, deadline).await?;
+        let password = read_password(&self.reading, &self.password, place, deadline).await?;
+        let password = password.map(|secret| secret.expose().as_bytes().to_vec());
         let auth = Command::new(1, &["AUTH"]);
         Ok(match (&self.username, password) {
             (None, None) => None,
@@ -193,7 +209,7 @@ impl Connector {
 
     async fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, RedisError> {
         let place = self.place("while resolving the host name");
-        match timeout_at(deadline, self.lookup.resolve(host, port)).await {
+        match timeout_at(deadline, resolve(&self.lookup, host, port)).await {
             Err(_) => Err(place.timeout()),
             Ok(Err(error)) => Err(place.error(Reason::Dns, error)),
             Ok(Ok(addresses)) if addresses.is_empty() => Err(place.error(Reason::Dns, "the name has no address")),

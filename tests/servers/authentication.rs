@@ -76,6 +76,28 @@ fn rotated_password_file_is_read_at_the_reconnect() {
     bench.recovers();
 }
 
+/// A rotation may truncate the file first. Logging in with an empty password would be an attempt that the server logs, or, for a
+/// user without one, a login as somebody else's.
+#[test]
+fn password_file_that_is_empty_for_a_moment() {
+    let server = RedisServer::start_with(&["--requirepass", "first"]);
+    let file = server.path("password");
+    std::fs::write(&file, "first\n").unwrap();
+    let bench = Bench::new(&server.address(), &format!("password_file: {}", file.display()));
+    let mut client = server.client();
+    client.command(&["ACL", "LOG", "RESET"]);
+    std::fs::write(&file, "").unwrap();
+    client.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    bench.fails_with(&["auth"], 0.0);
+    let log = client.command(&["ACL", "LOG"]);
+    assert!(
+        !format!("{log:?}").contains("auth"),
+        "an empty password was sent: {log:?}"
+    );
+    std::fs::write(&file, "first").unwrap();
+    bench.recovers();
+}
+
 #[test]
 fn password_file_that_goes_and_comes_back() {
     let server = RedisServer::start_with(&["--requirepass", "late"]);

@@ -347,3 +347,48 @@ async fn a_probe_pings_and_closes() {
 fn debug_output_hides_the_password() {
     assert!(!format!("{:?}", member(([127, 0, 0, 1], 1).into(), 0)).contains("hunter2"));
 }
+
+fn instance(yaml: &str) -> InstanceConfig {
+    let nothing = crate::config::Environment::of_pairs(&[]);
+    let loaded = crate::config::load_str(yaml, "test", Path::new(""), &nothing).unwrap();
+    InstanceConfig::clone(&loaded.config.instances[0])
+}
+
+/// A rotation that truncates the file before it writes the new password: AUTH with an empty one would be refused, or worse.
+#[tokio::test]
+async fn an_empty_password_file_sends_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let password = PasswordSource::File(file.path().to_owned());
+    let address = address(listener.local_addr().unwrap(), 0);
+    for username in [None, Some("exporter".to_owned())] {
+        let connector = Connector::to_address(address.clone(), username, password.clone());
+        let (phases, error) = failure(&connector).await;
+        assert_eq!((phases, error.reason), (vec![], Reason::Auth));
+    }
+    let accepted = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+    assert!(accepted.is_err(), "the server was contacted");
+}
+
+#[tokio::test]
+async fn what_hangs_is_shared_by_clones_and_by_the_connector_after_a_reload() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret").unwrap();
+    let yaml = |host: &str, interval: &str| {
+        let path = file.path().display();
+        format!(
+            "instances: [{{name: a, address: 'redis://{host}', password_file: {path}, poll: {{info_interval: {interval}}}}}]"
+        )
+    };
+    let connector = Connector::new(&instance(&yaml("one.invalid", "15s")));
+    let _read = connector.reading.hang().await;
+    let _lookup = connector.lookup.hang().await;
+    let of_probe = connector.clone();
+    assert_eq!(of_probe.connect(within(0)).await.unwrap_err().1.reason, Reason::Timeout);
+    let same = connector.succeeded_by(&instance(&yaml("one.invalid", "16s")));
+    assert!(same.reading.is_running().await && same.lookup.is_running().await);
+    let moved = connector.succeeded_by(&instance(&yaml("two.invalid", "15s")));
+    assert!(moved.reading.is_running().await && !moved.lookup.is_running().await);
+    let other = connector.succeeded_by(&instance("instances: [{name: a, address: 'redis://:p@one.invalid'}]"));
+    assert!(!other.reading.is_running().await && other.lookup.is_running().await);
+}
