@@ -1,12 +1,15 @@
 //! Wiring of `serve`: configuration → fleet → http; signals, reload, bounded shutdown.
 
+mod reload;
+
 use crate::catalogue;
 use crate::cli::Settings;
-use crate::config::{self, Environment, Source, ValidatedConfig};
+use crate::config::{self, Environment, Loaded, Source, ValidatedConfig};
 use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, WebOptions};
 use crate::poller::Fleet;
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::{BuildInfo, Telemetry};
+use reload::{Ended, READ_LIMIT, ReloadError, Reloader};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -40,7 +43,6 @@ pub enum ServeError {
 
 /// The daemon between start and stop.
 struct Daemon {
-    source: Source,
     fleet: Fleet,
     config: Arc<RwLock<Arc<ValidatedConfig>>>,
     telemetry: Arc<Telemetry>,
@@ -75,8 +77,8 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
             normalise_address: config::address::normalise,
         },
     }));
+    let mut reloader = Reloader::new(READ_LIMIT, move || config::load(&source, &Environment::of_process()));
     let mut daemon = Daemon {
-        source,
         fleet: Fleet::new(store),
         config: shared,
         telemetry,
@@ -100,10 +102,14 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => { let _ = daemon.reload(); }
-            Some(request) = reloads.recv() => {
-                // Nobody waits for the answer when the client has gone.
-                let _ = request.send(daemon.reload());
+            _ = hangup.recv() => reloader.request(None),
+            Some(client) = reloads.recv(), if reloader.has_room() => reloader.request(Some(client)),
+            Ended { outcome, clients } = reloader.ended() => {
+                let answer = daemon.reloaded(outcome);
+                for client in clients {
+                    // Nobody waits for the answer when the client has gone.
+                    let _ = client.send(answer.clone());
+                }
             }
             _ = watchdog.tick() => {
                 if app.is_healthy() {
@@ -126,33 +132,39 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
 }
 
 impl Daemon {
-    /// Reads the configuration again. A broken one changes nothing but the metric and the log.
-    fn reload(&mut self) -> Result<(), String> {
-        match config::load(&self.source, &Environment::of_process()) {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    tracing::warn!("{warning}");
-                }
-                let config = Arc::new(loaded.config);
-                let changes = self.fleet.apply(&config);
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-                self.telemetry.config_read(true, unix_seconds());
-                tracing::info!(
-                    added = changes.added,
-                    changed = changes.changed,
-                    removed = changes.removed,
-                    "configuration reloaded"
-                );
-                Ok(())
-            }
-            Err(errors) => {
+    /// Puts a configuration that was read again into use. A broken one changes nothing but the metric and the log.
+    fn reloaded(&mut self, outcome: Result<Loaded, ReloadError>) -> Result<(), String> {
+        let loaded = match outcome {
+            Ok(loaded) => loaded,
+            Err(error) => {
                 self.telemetry.config_read(false, unix_seconds());
-                for problem in errors.lines() {
-                    tracing::error!("the new configuration is invalid, the old one stays: {problem}");
+                match &error {
+                    ReloadError::Invalid(errors) => {
+                        for problem in errors.lines() {
+                            tracing::error!("the new configuration is invalid, the old one stays: {problem}");
+                        }
+                    }
+                    ReloadError::Unread(_) => {
+                        tracing::error!("the configuration was not reloaded, the old one stays: {error}");
+                    }
                 }
-                Err(errors.to_string())
+                return Err(error.to_string());
             }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
         }
+        let config = Arc::new(loaded.config);
+        let changes = self.fleet.apply(&config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.telemetry.config_read(true, unix_seconds());
+        tracing::info!(
+            added = changes.added,
+            changed = changes.changed,
+            removed = changes.removed,
+            "configuration reloaded"
+        );
+        Ok(())
     }
 }
 

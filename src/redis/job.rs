@@ -8,10 +8,12 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinHandle};
 
+type Running<T, E> = JoinHandle<Result<T, E>>;
+
 /// One job at most, which may still run after whoever asked for it has given up. Its clones share the job.
 #[derive(Debug)]
 pub(crate) struct Job<T, E> {
-    running: Arc<Mutex<Option<JoinHandle<Result<T, E>>>>>,
+    running: Arc<Mutex<Option<Running<T, E>>>>,
 }
 
 // Derived, these would ask the same of the outcome.
