@@ -236,11 +236,7 @@ impl Instance {
         self.on_info().await;
         self.start_probe();
         self.start_scan(paced);
-        while self.probe_task.is_some() || self.scan_task.is_some() {
-            if let Some(report) = self.reports.1.recv().await {
-                self.on_report(report);
-            }
-        }
+        self.finish_tasks().await;
         self.publish();
         let polled = |kind: &str| self.last_success.contains_key(kind);
         polled("ping") && polled("info") && (!self.scans() || polled("scan"))

@@ -18,6 +18,14 @@ impl AbortOnDrop {
         self.0.is_finished()
     }
 
+    /// Waits for the end of the task, also by a panic. May be dropped and asked again at any time.
+    pub async fn ended(&mut self) {
+        // A handle that has yielded its outcome must not be asked again.
+        if !self.0.is_finished() {
+            let _ = (&mut self.0).await;
+        }
+    }
+
     /// Waits for the end of the task.
     ///
     /// # Errors

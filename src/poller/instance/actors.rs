@@ -12,6 +12,9 @@ use crate::snapshot::details::StoreFacts;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Why a collector whose task ended without a report published nothing.
+const PANICKED: &str = "its task panicked; please report this";
+
 impl Instance {
     /// Starts the fresh connection of the `connect` collector, unless one is still under way.
     pub(super) fn start_probe(&mut self) {
@@ -70,6 +73,34 @@ impl Instance {
                 .send(Report::ScanEnded(number, Box::new(outcome), started.elapsed()))
                 .await;
         }));
+    }
+
+    /// Waits until the tasks beside the instance's own have ended and their reports are taken in. One that panicked reports
+    /// nothing, which is a failure of its collector.
+    pub(super) async fn finish_tasks(&mut self) {
+        while self.probe_task.is_some() || self.scan_task.is_some() {
+            tokio::select! {
+                biased;
+                Some(report) = self.reports.1.recv() => {
+                    self.on_report(report);
+                    continue;
+                }
+                () = ended(&mut self.probe_task) => {}
+                () = ended(&mut self.scan_task) => {}
+            }
+            // Asked before the last look at the reports: a task sends its report before it ends.
+            let has_ended = |task: &Option<AbortOnDrop>| task.as_ref().is_some_and(AbortOnDrop::is_finished);
+            let (probe_ended, scan_ended) = (has_ended(&self.probe_task), has_ended(&self.scan_task));
+            while let Ok(report) = self.reports.1.try_recv() {
+                self.on_report(report);
+            }
+            if probe_ended && self.probe_task.take().is_some() {
+                self.note_collector("connect", Err(PANICKED.to_owned()), Duration::ZERO);
+            }
+            if scan_ended && self.scan_task.take().is_some() {
+                self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
+            }
+        }
     }
 
     pub(super) fn on_report(&mut self, report: Report) {
@@ -142,6 +173,14 @@ impl Instance {
     }
 }
 
+/// Waits for the end of a task, for ever if there is none.
+async fn ended(task: &mut Option<AbortOnDrop>) {
+    match task {
+        Some(task) => task.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duration) -> Vec<StoreFacts> {
     let expires_at = std::time::Instant::now() + lifetime;
     config
@@ -157,4 +196,83 @@ fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duratio
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Surroundings;
+    use super::*;
+    use crate::config::{Environment, load_str};
+    use crate::redis::Reason;
+    use crate::snapshot::SnapshotStore;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// No test waits longer for anything.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn instance() -> Instance {
+        let loaded = load_str(
+            "instances: [{name: a, address: 'redis://h'}]",
+            "test",
+            Path::new(""),
+            &Environment::of_pairs(&[]),
+        )
+        .unwrap();
+        let store = Arc::new(SnapshotStore::new());
+        let surroundings = Surroundings::new(&store, &loaded.config, "a");
+        Instance::new(loaded.config.instances[0].clone(), surroundings)
+    }
+
+    async fn finished(mut instance: Instance) -> Instance {
+        let finishing = tokio::time::timeout(BOUND, instance.finish_tasks());
+        finishing.await.expect("it waits for a report that never comes");
+        instance
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_not_waited_for() {
+        let mut instance = instance();
+        instance.probe_task = Some(AbortOnDrop::spawn(async { panic!("on purpose") }));
+        let (number, reports) = (instance.scan_number, instance.reports.0.clone());
+        // The other one still reports, and is waited for.
+        instance.scan_task = Some(AbortOnDrop::spawn(async move {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            let error = RedisError {
+                reason: Reason::Timeout,
+                message: "of the scan".to_owned(),
+            };
+            let failure = ScanFailure {
+                error,
+                at_connect: false,
+            };
+            reports
+                .send(Report::ScanEnded(number, Box::new(Err(failure)), BOUND))
+                .await
+                .unwrap();
+        }));
+        let instance = finished(instance).await;
+        let error = |name| instance.collector_states[name].error.clone().unwrap();
+        assert_eq!(error("connect"), PANICKED);
+        assert_eq!(error("sessions"), "of the scan");
+    }
+
+    #[tokio::test]
+    async fn a_report_counts_also_when_its_task_has_ended_already() {
+        let mut instance = instance();
+        let reports = instance.reports.0.clone();
+        instance.probe_task = Some(AbortOnDrop::spawn(async move {
+            reports
+                .send(Report::Probe(Handshake::default(), Ok(()), BOUND))
+                .await
+                .unwrap();
+        }));
+        while !instance.probe_task.as_ref().unwrap().is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let instance = finished(instance).await;
+        assert!(instance.collector_states["connect"].success);
+    }
 }
