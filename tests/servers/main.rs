@@ -13,6 +13,7 @@ mod authentication;
 mod bench;
 mod commands;
 mod connections;
+mod dead_share;
 mod fleet;
 mod freshness;
 mod http;
