@@ -98,6 +98,14 @@ poll: { info_interval: soon }
         }
         // Line and column of the misspelt key of an instance.
         assert!(ended.output.contains("7:5"), "{}", ended.output);
+        // A heading, and then every problem alike on a line of its own, so that editors and people find the place.
+        let mut lines = ended.output.lines();
+        assert_eq!(
+            lines.next(),
+            Some("redis-session-exporter: the configuration is invalid:")
+        );
+        assert!(lines.all(|line| line.contains("exporter.yaml:")), "{}", ended.output);
+        assert!(!ended.output.contains("redis-session-exporter: /"), "{}", ended.output);
         assert!(!ended.output.contains("the-secret-password"), "{}", ended.output);
     }
     let ended = exporter::run(&["--config.file", "/nowhere/exporter.yaml", "--config.check"]);
