@@ -286,6 +286,9 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
         self.collector_states.retain(|name, _| on(name));
+        if !on("connect") {
+            self.details.fresh_connection = None;
+        }
         if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login {
             self.give_up_scan();
             self.scan.hasten(now);
@@ -315,6 +318,8 @@ impl Instance {
         self.info_failing = false;
         self.logged_failure = None;
         self.details.info = None;
+        self.details.info_failure = None;
+        self.details.fresh_connection = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
     }
