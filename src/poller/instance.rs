@@ -196,6 +196,7 @@ impl Instance {
 
     /// Polls until the task is aborted or the sender of configurations is gone.
     pub async fn run(mut self, mut configurations: watch::Receiver<Configuration>) {
+        self.tell_of_missing_stores();
         self.publish();
         loop {
             self.details.last_turn = Some(std::time::Instant::now());
@@ -295,6 +296,7 @@ impl Instance {
         }
         if old.sessions != new.sessions {
             self.withdraw_sessions();
+            self.tell_of_missing_stores();
         }
         self.ping.set_interval(new.poll.ping_interval, now);
         self.info.set_interval(new.poll.info_interval, now);
@@ -304,6 +306,16 @@ impl Instance {
         self.info
             .hasten(now + start_delay(self.surroundings.instances, new.poll.info_interval));
         tracing::info!(instance = %self.name, "the instance's configuration changed");
+    }
+
+    /// Says in the log why `sessions_active` is absent, where nothing is named that could be counted.
+    fn tell_of_missing_stores(&self) {
+        if self.is_on("sessions") && self.config.sessions.is_empty() {
+            tracing::info!(
+                instance = %self.name,
+                "no session store is configured; sessions_active is absent until one is named under `sessions`"
+            );
+        }
     }
 
     /// Forgets everything that was read from the server that is not watched any more. Counters of our own stay.
