@@ -49,7 +49,7 @@ fn run(cli: &Cli) -> u8 {
     };
     let loaded = match config::load(&chosen.source, &environment) {
         Ok(loaded) => loaded,
-        Err(errors) => return complain(EXIT_CONFIG, &errors.to_string()),
+        Err(errors) => return complain(EXIT_CONFIG, &format!("the configuration is invalid:\n{errors}")),
     };
     for warning in chosen.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");

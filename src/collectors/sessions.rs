@@ -29,8 +29,8 @@ pub static SPEC: Spec = Spec {
 pub static ACTIVE: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "sessions_active",
-    "Sessions that the store holds, from the last complete scan. Keys that the session library keeps beside its sessions (indexes, \
-     locks) do not count.",
+    "Sessions that the store holds, from the last complete scan: the keys that match one glob of the store's `match` and none of its \
+     `exclude`.",
     "this exporter: SCAN",
 )
 .with_labels(&["store"]);

@@ -211,6 +211,8 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     layer
 }
 
+/// The password that the layer names. One that is of no use is a problem already and stands here as `PasswordSource::None`, so
+/// that nobody goes on to complain that there is none.
 fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Option<Located<PasswordSource>> {
     let inline = fields.get("password");
     let file = fields.get("password_file");
@@ -223,7 +225,9 @@ fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) ->
             may_be_empty: true,
             may_hold_control_characters: true,
         };
-        let text = decoder.text(field, &rule)?;
+        let Some(text) = decoder.text(field, &rule) else {
+            return Some(located(field, PasswordSource::None));
+        };
         if text.ends_with(['\n', '\r']) {
             decoder.refuse(
                 field,
@@ -233,21 +237,24 @@ fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) ->
         return Some(located(field, PasswordSource::Inline(Secret::new(text))));
     }
     let field = file?;
-    let text = decoder.scalar(field)?;
+    let Some(text) = decoder.scalar(field) else {
+        return Some(located(field, PasswordSource::None));
+    };
     if text.text.is_empty() || text.text.len() > MAX_PATH_BYTES || text.text.chars().any(char::is_control) {
         decoder.refuse(
             field,
             "is not the path of a file; write for example `/run/secrets/redis`",
         );
-        return None;
+        return Some(located(field, PasswordSource::None));
     }
-    match password_file::checked(directory, &text.text) {
-        Ok(path) => Some(located(field, PasswordSource::File(path))),
+    let source = match password_file::checked(directory, &text.text) {
+        Ok(path) => PasswordSource::File(path),
         Err(failure) => {
             decoder.refuse(field, failure.sentence(&text.text, text.substituted));
-            None
+            PasswordSource::None
         }
-    }
+    };
+    Some(located(field, source))
 }
 
 fn labels(decoder: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<String, String> {

@@ -250,14 +250,16 @@ fn flag_password(decoder: &mut Decoder<'_>, flags: &FlagSource) -> Option<Locate
     }
     let given = flags.password_file.as_ref()?;
     decoder.problems.set_origin(given.origin);
-    match password_file::checked(Path::new(""), given.text.expose()) {
-        Ok(path) => Some(unplaced(PasswordSource::File(path))),
+    let source = match password_file::checked(Path::new(""), given.text.expose()) {
+        Ok(path) => PasswordSource::File(path),
         Err(failure) => {
             let sentence = failure.sentence(given.text.expose(), false);
             decoder.problems.add(None, "", sentence);
-            None
+            // As in a file: what was named and is of no use does not count as missing as well.
+            PasswordSource::None
         }
-    }
+    };
+    Some(unplaced(source))
 }
 
 fn unplaced<T>(value: T) -> Located<T> {

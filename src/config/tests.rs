@@ -253,6 +253,14 @@ fn flags_are_checked_like_a_file() {
         "{errors}"
     );
     assert!(!errors.contains(SECRET_WORD));
+    // A password that was named and is of no use is one problem, not also the lack of one.
+    let named_user = FlagSource {
+        addresses: vec![given("--redis.addr", "redis://exporter@h")],
+        password_file: Some(given("REDIS_PASSWORD_FILE", "/nonexistent/secret")),
+        ..FlagSource::default()
+    };
+    let errors = load(&Source::Flags(named_user), &environment()).unwrap_err();
+    assert_eq!(errors.problems.len(), 1, "{errors}");
     let lonely_user = FlagSource {
         username: Some(given("REDIS_USER", "exporter")),
         ..FlagSource::default()

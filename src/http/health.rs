@@ -267,6 +267,11 @@ impl<'a> Known<'a> {
         self.details.ping_seconds.filter(|_| self.connected == Some(true))
     }
 
+    /// How the last fresh connection ended, as long as the task turns that makes them.
+    fn fresh_connection(&self) -> Option<&'a Result<(), String>> {
+        self.details.fresh_connection.as_ref().filter(|_| !self.wedged)
+    }
+
     /// Used memory in percent of the limit; `None` without a limit.
     fn memory_percent(&self) -> Option<f64> {
         let info = self.info?;
@@ -315,7 +320,7 @@ fn health_of(
     let hit_percent = cache.and_then(|(hits, misses)| (hits + misses > 0.0).then(|| hits / (hits + misses) * 100.0));
     let mut checks = checks::all(&known, hit_percent);
     if let Some(wanted) = wish.check {
-        checks.retain(|name, _| *name == wanted);
+        checks.retain(|name, _| checks::is_asked_for(name, wanted));
     }
     // A check that cannot say anything makes nothing worse; that Redis does not answer is said by `connectivity`, and by
     // every single check that was asked for while it does not.

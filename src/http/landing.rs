@@ -85,9 +85,9 @@ fn row(page: &mut String, config: &InstanceConfig, snapshot: Option<&Arc<Instanc
     let state = if wedged {
         "the task that polls it has stopped"
     } else {
-        state_in_words(details.state)
+        state_in_words(details)
     };
-    let good = !wedged && details.state == Some(None);
+    let good = state == STATE_OK;
     page.push_str("<tr>");
     cell(page, "", &config.name);
     cell(page, "", &config.address.to_string());
@@ -122,11 +122,15 @@ fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
     words.join(", ")
 }
 
+/// The only state about which nothing is to be complained.
+const STATE_OK: &str = "ok";
+
 /// A verdict for people.
-fn state_in_words(state: Option<Option<Reason>>) -> &'static str {
-    match state {
+fn state_in_words(details: &InstanceDetails) -> &'static str {
+    match details.state {
         None => "not polled yet",
-        Some(None) => "ok",
+        Some(None) if matches!(details.fresh_connection, Some(Err(_))) => "answers, but new clients do not get in",
+        Some(None) => STATE_OK,
         Some(Some(reason)) => match reason {
             Reason::Refused => "refuses connections",
             Reason::Unreachable => "cannot be reached",
@@ -163,6 +167,26 @@ fn escape(page: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_lets_nobody_new_in_is_not_ok() {
+        let details = |state, fresh_connection| InstanceDetails {
+            state: Some(state),
+            fresh_connection,
+            ..InstanceDetails::default()
+        };
+        let failed = || Some(Err("no".to_owned()));
+        assert_eq!(state_in_words(&details(None, None)), STATE_OK);
+        assert_eq!(state_in_words(&details(None, Some(Ok(())))), STATE_OK);
+        assert_eq!(
+            state_in_words(&details(None, failed())),
+            "answers, but new clients do not get in"
+        );
+        assert_eq!(
+            state_in_words(&details(Some(Reason::Refused), failed())),
+            "refuses connections"
+        );
+    }
 
     #[test]
     fn text_stays_text() {

@@ -196,6 +196,7 @@ impl Instance {
 
     /// Polls until the task is aborted or the sender of configurations is gone.
     pub async fn run(mut self, mut configurations: watch::Receiver<Configuration>) {
+        self.tell_of_missing_stores();
         self.publish();
         loop {
             self.details.last_turn = Some(std::time::Instant::now());
@@ -282,12 +283,16 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector == publish::EXPORTER || on(key.collector));
         self.collector_states.retain(|name, _| on(name));
+        if !on("connect") {
+            self.details.fresh_connection = None;
+        }
         if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login {
             self.give_up_scan();
             self.scan.hasten(now);
         }
         if old.sessions != new.sessions {
             self.withdraw_sessions();
+            self.tell_of_missing_stores();
         }
         self.ping.set_interval(new.poll.ping_interval, now);
         self.info.set_interval(new.poll.info_interval, now);
@@ -297,6 +302,16 @@ impl Instance {
         self.info
             .hasten(now + start_delay(self.surroundings.instances, new.poll.info_interval));
         tracing::info!(instance = %self.name, "the instance's configuration changed");
+    }
+
+    /// Says in the log why `sessions_active` is absent, where nothing is named that could be counted.
+    fn tell_of_missing_stores(&self) {
+        if self.is_on("sessions") && self.config.sessions.is_empty() {
+            tracing::info!(
+                instance = %self.name,
+                "no session store is configured; sessions_active is absent until one is named under `sessions`"
+            );
+        }
     }
 
     /// Forgets everything that was read from the server that is not watched any more. Counters of our own stay.
@@ -311,6 +326,8 @@ impl Instance {
         self.info_failing = false;
         self.logged_failure = None;
         self.details.info = None;
+        self.details.info_failure = None;
+        self.details.fresh_connection = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
     }

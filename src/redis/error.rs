@@ -56,6 +56,11 @@ impl Place<'_> {
 
     /// The peer answered with an error. Only its code is shown.
     pub(crate) fn refusal(&self, reason: Reason, reply: &Reply) -> RedisError {
+        if reason == Reason::MaxClients {
+            // Its code is `ERR`, which tells nobody anything.
+            let what = "the server has as many clients as maxclients allows, so it turned us away";
+            return self.error(reason, what);
+        }
         self.error(
             reason,
             format_args!("the server answered with error {}", sanitised_code(reply)),
@@ -72,7 +77,7 @@ pub(crate) const fn advice(reason: Reason) -> &'static str {
         Reason::Dns => "check the host name and the resolver of this machine",
         Reason::Tls => "check the certificates of both sides",
         Reason::Auth => "check username, password and password_file",
-        Reason::Denied => "grant the command to the user; `redis-session-exporter acl` prints the line",
+        Reason::Denied => "grant the command to the user; `redis-session-exporter check` prints the line",
         Reason::Loading => "wait until the server has loaded its data set",
         Reason::Masterdown => "check the replica's link to its primary",
         Reason::Busy => "check for a long running script or function (SCRIPT KILL, FUNCTION KILL)",
@@ -97,7 +102,13 @@ mod tests {
         assert_eq!(
             place.refusal(Reason::Denied, &reply).to_string(),
             "redis://h:1/0: the server answered with error NOPERM during select; grant the command to the user; \
-             `redis-session-exporter acl` prints the line"
+             `redis-session-exporter check` prints the line"
+        );
+        let full = Reply::Error("ERR max number of clients reached".into());
+        assert_eq!(
+            place.refusal(Reason::MaxClients, &full).to_string(),
+            "redis://h:1/0: the server has as many clients as maxclients allows, so it turned us away during select; raise \
+             maxclients of the server or find who holds its connections"
         );
         let odd = Reply::Error("se\u{1b}cret".into());
         assert!(

@@ -23,10 +23,16 @@ pub struct InstanceDetails {
     pub connected: Option<bool>,
     /// Last round trip of PING in seconds, when it answered PONG.
     pub ping_seconds: Option<f64>,
+    /// How the last fresh connection of the collector `connect` ended, an error as one sentence without secrets. `None` before the
+    /// first one, and while the collector is off.
+    pub fresh_connection: Option<Result<(), String>>,
     /// The last errors in words, oldest first, without secrets.
     pub errors: Vec<DatedError>,
     /// Facts of INFO, absent before the first or when too old.
     pub info: Option<Arc<InfoFacts>>,
+    /// Why the last poll of INFO brought none, in one sentence without secrets. `None` when it brought one, before the first, and
+    /// while no collector wants it.
+    pub info_failure: Option<String>,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.

@@ -6,7 +6,7 @@ use crate::support::exporter::{self, Exporter};
 use crate::support::peer::{ScriptedPeer, Welcome};
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
-use crate::support::{SLACK, free_port};
+use crate::support::{SLACK, free_port, wait_until};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -98,6 +98,14 @@ poll: { info_interval: soon }
         }
         // Line and column of the misspelt key of an instance.
         assert!(ended.output.contains("7:5"), "{}", ended.output);
+        // A heading, and then every problem alike on a line of its own, so that editors and people find the place.
+        let mut lines = ended.output.lines();
+        assert_eq!(
+            lines.next(),
+            Some("redis-session-exporter: the configuration is invalid:")
+        );
+        assert!(lines.all(|line| line.contains("exporter.yaml:")), "{}", ended.output);
+        assert!(!ended.output.contains("redis-session-exporter: /"), "{}", ended.output);
         assert!(!ended.output.contains("the-secret-password"), "{}", ended.output);
     }
     let ended = exporter::run(&["--config.file", "/nowhere/exporter.yaml", "--config.check"]);
@@ -131,6 +139,45 @@ fn listening_where_somebody_listens_is_1() {
         ended.output.contains(&address),
         "the message names the address: {}",
         ended.output
+    );
+}
+
+#[test]
+fn the_log_says_once_per_instance_that_no_session_store_is_configured() {
+    const SENTENCE: &str = "no session store is configured";
+    let server = RedisServer::start();
+    let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
+    let with = |name, further| config::fast(&[("named", &server.address(), store), (name, &server.address(), further)]);
+    let exporter = Exporter::start(&with("other", ""));
+    exporter.wait_until_up(&["named", "other"]);
+    let told = |instance: &str| {
+        let log = exporter.log();
+        let lines = log.lines().filter(|line| line.contains(SENTENCE));
+        lines
+            .filter(|line| line.ends_with(&format!("instance={instance}")))
+            .count()
+    };
+    let told_after = |instance: &str, count| {
+        let seen = wait_until(BACK_BOUND + SLACK, || (told(instance) == count).then_some(()));
+        assert!(seen.is_some(), "{instance}: {}", exporter.log());
+    };
+    told_after("other", 1);
+    assert_eq!(told("named"), 0, "{}", exporter.log());
+    exporter.reload(&config::fast(&[
+        ("named", &server.address(), ""),
+        ("other", &server.address(), "labels: { team: auth }"),
+    ]));
+    let changed = wait_until(BACK_BOUND + SLACK, || {
+        let changes = exporter.log().matches("s configuration changed").count();
+        (changes == 2).then_some(())
+    });
+    assert!(changed.is_some(), "{}", exporter.log());
+    told_after("named", 1);
+    assert_eq!(
+        told("other"),
+        1,
+        "what stays as it was is not told again: {}",
+        exporter.log()
     );
 }
 

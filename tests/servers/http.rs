@@ -226,6 +226,61 @@ fn service_discovery() {
 }
 
 #[test]
+fn health_and_page_say_that_new_clients_do_not_get_in() {
+    let server = RedisServer::start();
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), "")]));
+    exporter.wait_until_up(&["redis"]);
+    exporter.wait_for("a fresh connection", BACK_BOUND, |scrape| {
+        scrape.value("redis_connect_success", &[("instance", "redis")]) == Some(1.0)
+    });
+    let mut client = server.client();
+    client.command(&["CONFIG", "SET", "maxclients", "1"]);
+    exporter.wait_for("a refused connection", DOWN_BOUND, |scrape| {
+        scrape.value("redis_connect_success", &[("instance", "redis")]) == Some(0.0)
+    });
+    for path in ["/health/redis", "/health/redis?check=connectivity"] {
+        let json = exporter.get(path).json();
+        assert_eq!(json["status"], "degraded", "{json}");
+        assert_eq!(json["checks"]["connectivity"]["status"], "healthy", "{json}");
+        assert_eq!(json["checks"]["connect"]["status"], "degraded", "{json}");
+        let message = json["checks"]["connect"]["message"].as_str().unwrap();
+        assert!(message.contains("as many clients as maxclients allows"), "{message}");
+    }
+    let page = exporter.get("/").text();
+    assert!(page.contains("new clients do not get in"), "{page}");
+    assert!(page.contains("as many clients as maxclients allows"), "{page}");
+    client.command(&["CONFIG", "SET", "maxclients", "100"]);
+    exporter.wait_for("a fresh connection again", BACK_BOUND, |scrape| {
+        scrape.value("redis_connect_success", &[("instance", "redis")]) == Some(1.0)
+    });
+    assert_eq!(exporter.get("/health/redis").json()["status"], "healthy");
+}
+
+#[test]
+fn health_says_that_info_is_denied() {
+    let server = RedisServer::start();
+    server.command(&["ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-info"]);
+    let login = "username: blind\npassword: secret";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), login)]));
+    exporter.wait_for("PING", BACK_BOUND, |scrape| {
+        scrape.value("redis_connection_status", &[("instance", "redis")]) == Some(1.0)
+    });
+    let ready = wait_until(BACK_BOUND, || (exporter.get("/-/ready").status == 200).then_some(()));
+    assert!(ready.is_some(), "the first poll ends although INFO is denied");
+    for path in ["/health/redis", "/health/redis?check=memory"] {
+        let json = exporter.get(path).json();
+        assert_eq!(json["status"], "degraded", "{json}");
+        assert_eq!(json["checks"]["info"]["status"], "degraded", "{json}");
+        assert!(
+            json["errors"][0].as_str().unwrap().contains("may not run INFO"),
+            "{json}"
+        );
+        assert_eq!(json["redis"]["version"], serde_json::Value::Null, "{json}");
+        assert_eq!(json["checks"]["memory"]["status"], serde_json::Value::Null, "{json}");
+    }
+}
+
+#[test]
 fn health_documents() {
     let (first, mut second, exporter) = two();
     let single = exporter.get("/health/redis/first");

@@ -7,6 +7,16 @@ use std::collections::BTreeMap;
 /// Names that `?check=` takes.
 pub(super) const SELECTABLE: [&str; 5] = ["connectivity", "memory", "pool", "performance", "persistence"];
 
+/// Whether `?check=wanted` asks for the check `name`. What is judged by INFO comes with the check `info`, so that a check that cannot
+/// be judged because INFO is missing does not pass for a good one.
+pub(super) fn is_asked_for(name: &str, wanted: &str) -> bool {
+    match wanted {
+        "connectivity" => matches!(name, "connectivity" | "connect"),
+        "memory" | "performance" | "persistence" => name == wanted || name == "info",
+        _ => name == wanted,
+    }
+}
+
 /// Memory in percent of the limit above which logins are soon refused (document 000 section 4).
 const HIGH_MEMORY_PERCENT: f64 = 90.0;
 
@@ -33,6 +43,8 @@ fn check(status: impl Into<Option<Status>>, message: impl Into<String>) -> Check
 pub(super) fn all(known: &Known<'_>, hit_percent: Option<f64>) -> BTreeMap<&'static str, Check> {
     BTreeMap::from([
         ("connectivity", connectivity(known)),
+        ("connect", connect(known)),
+        ("info", info(known)),
         ("memory", memory(known)),
         ("pool", check(None, "No application publishes its connection pool.")),
         ("performance", performance(known, hit_percent)),
@@ -67,6 +79,37 @@ pub(super) fn connectivity(known: &Known<'_>) -> Check {
             Status::Unhealthy,
             "No poll has ended yet, so nothing is known about this instance.",
         ),
+    }
+}
+
+/// Whether a new client gets in, while those already connected may work.
+fn connect(known: &Known<'_>) -> Check {
+    match known.fresh_connection() {
+        Some(Ok(())) => check(Status::Healthy, "The last fresh connection was let in."),
+        Some(Err(sentence)) => check(Status::Degraded, format!("New clients do not get in: {sentence}.")),
+        None => check(
+            None,
+            "No fresh connection was tried yet, or the collector connect is off.",
+        ),
+    }
+}
+
+/// Whether INFO, by which most other checks judge, can be read while PING is answered.
+fn info(known: &Known<'_>) -> Check {
+    let details = known.details;
+    if known.info.is_some() {
+        return check(Status::Healthy, "There is a recent INFO of this instance.");
+    }
+    if known.connected != Some(true) || !details.first_poll_ended {
+        return no_info();
+    }
+    match (&details.info_failure, &details.info) {
+        (Some(sentence), _) => check(Status::Degraded, format!("INFO cannot be read: {sentence}.")),
+        (None, Some(_)) => check(
+            Status::Degraded,
+            "The last INFO of this instance is too old to be shown.",
+        ),
+        (None, None) => check(None, "INFO was not read yet, or no collector that needs it is on."),
     }
 }
 
@@ -120,7 +163,9 @@ fn writes(known: &Known<'_>) -> Check {
     match known.info.map(|info| info.new_write_refusals) {
         Some(refusals) if refusals > 0.0 => check(
             Status::Degraded,
-            format!("Redis refused {refusals} writes between the last two polls; users cannot log in."),
+            format!(
+                "Redis refused writes between the last two polls ({refusals} of them); logins that store a session failed."
+            ),
         ),
         Some(_) => check(Status::Healthy, "Redis refused no writes between the last two polls."),
         None => no_info(),

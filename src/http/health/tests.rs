@@ -119,7 +119,9 @@ fn what_is_too_old_is_null() {
     assert_eq!(found["redis"]["version"], serde_json::Value::Null);
     assert_eq!(found["sessions"]["active_count"], 99);
     assert_eq!(found["sessionCache"]["metrics"], serde_json::Value::Null);
-    assert_eq!(found["status"], "healthy");
+    assert_eq!(found["status"], "degraded");
+    assert_eq!(found["checks"]["info"]["status"], "degraded");
+    assert_eq!(found["checks"]["memory"]["status"], serde_json::Value::Null);
     let much_later = now + Duration::from_secs(600);
     let found = json(details(now), much_later);
     assert_eq!(found["sessions"]["active_count"], serde_json::Value::Null);
@@ -165,7 +167,20 @@ fn warnings_degrade() {
         details.info = Some(Arc::new(info));
         details
     };
-    let cases: [(&str, InstanceDetails); 5] = [
+    let lost_info = |failure: Option<&str>| InstanceDetails {
+        info: None,
+        info_failure: failure.map(str::to_owned),
+        ..details(now)
+    };
+    let cases: [(&str, InstanceDetails); 7] = [
+        (
+            "connect",
+            InstanceDetails {
+                fresh_connection: Some(Err("the server has too many clients".to_owned())),
+                ..details(now)
+            },
+        ),
+        ("info", lost_info(Some("the user may not run INFO"))),
         ("memory", change(|info| info.used_memory_bytes = Some(10_000_000.0))),
         ("performance", change(|info| info.keyspace_misses = Some(9823.0))),
         ("persistence", change(|info| info.persistence_ok = Some(false))),
@@ -190,14 +205,69 @@ fn one_check_alone_decides_when_it_is_asked_for() {
     let mut info = full.info.as_deref().unwrap().clone();
     info.used_memory_bytes = Some(10_000_000.0);
     full.info = Some(Arc::new(info));
-    for (check, status) in [("memory", Status::Degraded), ("persistence", Status::Healthy)] {
+    let cases: [(&str, Status, &[&str]); 4] = [
+        ("memory", Status::Degraded, &["info", "memory"]),
+        ("persistence", Status::Healthy, &["info", "persistence"]),
+        ("connectivity", Status::Healthy, &["connect", "connectivity"]),
+        // Nothing is known about it, so nothing speaks against it; its own status stays null.
+        ("pool", Status::Healthy, &["pool"]),
+    ];
+    for (check, status, shown) in cases {
         let wish = Wish {
             check: Some(check),
             detailed: false,
         };
         let found = health(full.clone(), wish, now);
         assert_eq!(found.status, status, "{check}");
-        assert_eq!(found.checks.keys().copied().collect::<Vec<_>>(), [check]);
+        assert_eq!(found.checks.keys().copied().collect::<Vec<_>>(), shown);
+    }
+}
+
+#[test]
+fn a_check_that_cannot_be_judged_without_info_is_not_healthy() {
+    let now = Instant::now();
+    let denied = InstanceDetails {
+        info: None,
+        info_failure: Some("the user may not run INFO".to_owned()),
+        fresh_connection: Some(Ok(())),
+        ..details(now)
+    };
+    for (check, status) in [
+        ("memory", Status::Degraded),
+        ("performance", Status::Degraded),
+        ("persistence", Status::Degraded),
+        ("connectivity", Status::Healthy),
+    ] {
+        let wish = Wish {
+            check: Some(check),
+            detailed: false,
+        };
+        let found = health(denied.clone(), wish, now);
+        assert_eq!(found.status, status, "{check}");
+        assert!(found.redis.version.is_none() && found.redis.total_keys.is_none());
+    }
+    let found = health(denied, WISH, now);
+    assert_eq!(found.checks["connect"].status, Some(Status::Healthy));
+    assert_eq!(found.errors, ["INFO cannot be read: the user may not run INFO."]);
+}
+
+#[test]
+fn info_that_nobody_asks_for_is_not_missed() {
+    let now = Instant::now();
+    for (info_is_known_to_fail, first_poll_ended, connected, status) in [
+        (false, true, true, None),
+        (true, false, true, None),
+        (true, true, false, None),
+        (true, true, true, Some(Status::Degraded)),
+    ] {
+        let without = InstanceDetails {
+            info: None,
+            info_failure: info_is_known_to_fail.then(|| "no".to_owned()),
+            first_poll_ended,
+            connected: Some(connected),
+            ..details(now)
+        };
+        assert_eq!(health(without, WISH, now).checks["info"].status, status);
     }
 }
 

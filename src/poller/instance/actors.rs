@@ -125,11 +125,29 @@ impl Instance {
             self.accumulators.connect_failures += 1;
             self.accumulators.errors.add(error.reason);
         }
+        self.note_fresh_connection(&outcome);
         let samples = publish::connect_samples(handshake, outcome.is_ok());
         let lifetime = self.config.poll.connect_interval * publish::INTERVALS_UNTIL_STALE + self.config.poll.timeout;
         self.show("connect", publish::VALUES, samples, Some(lifetime));
         self.note_collector("connect", outcome.map_err(|error| error.message), duration);
         self.publish_ping();
+    }
+
+    /// Keeps how the last fresh connection ended, for the health answers. A failure that goes on is remembered as an error once.
+    fn note_fresh_connection(&mut self, outcome: &Result<(), RedisError>) {
+        // One that was under way when the collector was switched off is about nothing that is asked for any more.
+        if !self.is_on("connect") {
+            return;
+        }
+        let outcome = outcome.clone().map_err(|error| error.message);
+        let newest = self.details.errors.last().map(|error| &error.sentence);
+        if let Err(sentence) = &outcome
+            && self.details.fresh_connection.as_ref() != Some(&outcome)
+            && newest != Some(sentence)
+        {
+            self.remember_error(sentence);
+        }
+        self.details.fresh_connection = Some(outcome);
     }
 
     fn on_scan_progress(&mut self, progress: ScanProgress) {

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
+/// Why there is no INFO although the poll succeeded.
+const INFO_DENIED: &str = "the Redis user may not run INFO, or the server does not have it; `redis-session-exporter check` says which and what mends it";
+
 impl Instance {
     /// Makes sure that there is an open connection.
     async fn ensure_connected(&mut self, deadline: Instant) -> Result<(), RedisError> {
@@ -136,7 +139,7 @@ impl Instance {
         }
     }
 
-    fn remember_error(&mut self, sentence: &str) {
+    pub(super) fn remember_error(&mut self, sentence: &str) {
         if self.details.errors.len() >= KEPT_ERRORS {
             self.details.errors.remove(0);
         }
@@ -150,6 +153,8 @@ impl Instance {
     pub(super) async fn on_info(&mut self) {
         if !self.is_on_info() {
             self.role_is_settled = true;
+            self.details.info = None;
+            self.details.info_failure = None;
             return;
         }
         let started = Instant::now();
@@ -173,6 +178,7 @@ impl Instance {
             Ok(poll) => {
                 self.server = poll.server;
                 self.info_failing = false;
+                self.details.info_failure = poll.info.is_none().then(|| INFO_DENIED.to_owned());
                 if let Some(info) = &poll.info {
                     self.note_role(info);
                     self.note_info(info);
@@ -199,6 +205,7 @@ impl Instance {
                     self.connection = None;
                 }
                 self.info_failing = true;
+                self.details.info_failure = Some(error.message.clone());
                 self.mark_info_collectors(&error.message);
                 self.fail(&error, answered, false);
             }
