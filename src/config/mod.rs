@@ -8,6 +8,7 @@ pub mod address;
 mod decode;
 pub mod duration;
 pub mod environment;
+pub mod freshness;
 mod names;
 mod password_file;
 pub mod problem;
