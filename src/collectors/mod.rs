@@ -156,6 +156,16 @@ pub enum CollectError {
     },
 }
 
+impl CollectError {
+    /// The error for a reply that is built in another way than `what` says.
+    fn shape(command: &Command, what: &'static str) -> Self {
+        Self::Shape {
+            command: command.name(),
+            what,
+        }
+    }
+}
+
 /// Everything that a collector may look at while it turns replies into samples.
 pub struct PollContext<'a> {
     /// The INFO reply of this poll; `None` when the user may not run INFO.

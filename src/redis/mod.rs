@@ -21,7 +21,7 @@ mod transport;
 mod testing;
 
 pub use capabilities::{CAPABILITY_LIFETIME, Capabilities};
-pub use connection::{Connection, expect_pong};
+pub use connection::Connection;
 pub use connector::{CLIENT_NAME, Connector, Handshake, Phase};
 pub use error::RedisError;
 pub use info::Info;
