@@ -27,5 +27,5 @@ pub use error::RedisError;
 pub use info::Info;
 pub use password::MAX_PASSWORD_BYTES;
 pub use reason::Reason;
-pub use refusal::{Unavailable, sanitised_code, unavailability};
+pub use refusal::{Unavailable, denies_database, sanitised_code, unavailability};
 pub use reply::{Command, Reply};
