@@ -180,7 +180,10 @@ fn phases(handshake: &Handshake) -> String {
 
 fn describe_server(report: &mut Report, poll: &InfoPoll) {
     let (Some(server), Some(info)) = (&poll.server, &poll.info) else {
-        report.line("server", "unknown: INFO is denied; run check again when it is granted, since more may be asked then");
+        report.line(
+            "server",
+            "unknown: INFO is denied; run check again when it is granted, since more may be asked then",
+        );
         return;
     };
     let role = match info.get("role") {

@@ -32,7 +32,9 @@ pub const DEFAULT_CONNECT_INTERVAL: Duration = Duration::from_secs(30);
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
 /// `scan.redis_share`: at two percent of the server's time no other client notices a scan.
 pub const DEFAULT_REDIS_SHARE: f64 = 0.02;
-/// `limits.label_values`: no server has more than about 50 commands in use; a dashboard shows fewer.
+/// `limits.label_values`: far more latency events, replicas, primaries or scripting engines than a healthy server has, and as many
+/// lines as a panel can show. `cmd`, `db`, `thread` and `err` have larger limits of their own (`collectors::admission`), since
+/// dashboards made for `redis_exporter` count on all of their values.
 pub const DEFAULT_LABEL_VALUES: usize = 50;
 /// `limits.http_connections`: a few Prometheus servers, health checks and people together hold a dozen; each connection may
 /// hold a few tens of KiB.

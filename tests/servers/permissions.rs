@@ -198,7 +198,10 @@ fn check_names_the_line_that_mends() {
     let ended = check(&address, "monitor", sessions);
     assert_eq!(ended.code, 0, "{}", ended.output);
     let line = mending_line(&ended.output);
-    assert_eq!(line, ["ACL", "SETUSER", "monitor", "+latency|histogram", "+latency|latest"]);
+    assert_eq!(
+        line,
+        ["ACL", "SETUSER", "monitor", "+latency|histogram", "+latency|latest"]
+    );
     server.command(&line);
     is_complete(&check(&address, "monitor", sessions));
 }
