@@ -240,6 +240,12 @@ fn check_goes_on_where_select_is_denied() {
     let address = format!("{}/3", server.address());
     let ended = check(&address, "monitor", "match: [\"a\"], databases: [3, 4]");
     assert_eq!(ended.code, 1, "{}", ended.output);
+    for line in [
+        "db3: cannot be counted: the user may not run SELECT, stores: web, how much of",
+        "db4: cannot be counted: the user may not run SELECT, stores: web, how much of",
+    ] {
+        assert!(ended.output.contains(line), "{line}: {}", ended.output);
+    }
     let line = mending_line(&ended.output);
     assert_eq!(line, ["ACL", "SETUSER", "monitor", "+dbsize", "+select"]);
     server.command(&line);
