@@ -139,6 +139,37 @@ fn one_failed_poll_removes_nothing() {
 }
 
 #[test]
+fn one_poll_that_hangs_removes_nothing_by_its_length() {
+    // Three intervals are over long before the hanging poll is given up.
+    const LONG_TIMEOUT: Duration = Duration::from_secs(2);
+    let peer = ScriptedPeer::start();
+    let bench = Bench::new(&peer.address(), "poll: { timeout: 2s }");
+    let mut hung = false;
+    peer.answer(move |words| {
+        if is_command(words, "INFO") && !hung {
+            hung = true;
+            return Answer::BytesThenHang(Vec::new());
+        }
+        healthy(words)
+    });
+    let labels = [("instance", FAULTY)];
+    let mut was_seen = false;
+    bench.watch(
+        "the hanging INFO, and then a good one",
+        LONG_TIMEOUT + DOWN_BOUND + BACK_BOUND,
+        |scrape| {
+            assert!(
+                scrape.has("redis_memory_used_bytes", &labels),
+                "one poll removed the values"
+            );
+            assert!(scrape.has("redis_up", &labels));
+            was_seen |= scrape.sum("redis_connection_errors_total", &labels) >= 1.0;
+            was_seen && is_up(scrape, FAULTY)
+        },
+    );
+}
+
+#[test]
 fn stale_after_is_respected() {
     let server = RedisServer::start();
     let bench = Bench::new(&server.address(), "poll: { stale_after: 3s }");
