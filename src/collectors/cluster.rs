@@ -189,10 +189,9 @@ impl Collector for Cluster {
         }
         match context.reply(&cluster_info()) {
             Ok(reply) => {
-                let text = reply.as_bytes().ok_or_else(|| CollectError::Shape {
-                    command: cluster_info().name(),
-                    what: "a text was expected",
-                })?;
+                let text = reply
+                    .as_bytes()
+                    .ok_or_else(|| CollectError::shape(&cluster_info(), "a text was expected"))?;
                 push_rows(&Info::parse(text), ROWS, &mut samples);
             }
             // Valkey from 9.0 on writes the same fields into INFO.

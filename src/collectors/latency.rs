@@ -174,20 +174,12 @@ fn summary(value: &str, stat: &CommandStat<'_>) -> Option<Value> {
     })
 }
 
-/// The error for a reply that is built in another way.
-fn shape(command: &Command, what: &'static str) -> CollectError {
-    CollectError::Shape {
-        command: command.name(),
-        what,
-    }
-}
-
 impl Latency {
     /// `[[event, unix seconds, latest ms, longest ms, ...], ...]`; newer servers append elements.
     fn push_events(&mut self, reply: &Reply, samples: &mut Samples) -> Result<(), CollectError> {
         let entries = reply
             .as_array()
-            .ok_or_else(|| shape(&latency_latest(), "a list of events was expected"))?;
+            .ok_or_else(|| CollectError::shape(&latency_latest(), "a list of events was expected"))?;
         let mut events: BTreeMap<String, (i64, i64)> = BTreeMap::new();
         for entry in entries {
             let Some([name, at, latest, ..]) = entry.as_array() else {
@@ -220,7 +212,7 @@ impl Latency {
     ) -> Result<(), CollectError> {
         let elements = reply
             .as_array()
-            .ok_or_else(|| shape(&latency_histogram(), "a list of commands was expected"))?;
+            .ok_or_else(|| CollectError::shape(&latency_histogram(), "a list of commands was expected"))?;
         let mut histograms: BTreeMap<String, Distribution> = BTreeMap::new();
         for pair in elements.chunks_exact(2) {
             let [name, detail] = pair else { continue };

@@ -1,8 +1,13 @@
 //! Collectors: named groups of metrics, one file each, listed once in [`ALL`].
 //!
 //! A collector says which commands it needs and turns their replies into samples. It never opens a connection, spawns,
-//! sleeps, retries, sets a deadline or reads the clock: the frame around it (`poller`) does. It is all or nothing: one that
-//! cannot finish publishes nothing.
+//! sleeps, retries, sets a deadline or reads the clock: the frame around it (`poller`) does.
+//!
+//! A source of values (one reply) is all or nothing: what cannot be read whole is not published, and a reply that is broken fails its
+//! collector. Most collectors have one source. `latency` (LATENCY LATEST, LATENCY HISTOGRAM, INFO), `slowlog` (SLOWLOG GET and COMMANDLOG
+//! beside SLOWLOG LEN) and `cluster` (CLUSTER INFO, or INFO on Valkey from 9.0 on) have several and publish what is there when a command
+//! is denied or unknown; the frame names each missing command once in the log and the collector in
+//! `redis_session_exporter_collector_unavailable`.
 
 pub mod admission;
 pub mod clients;
@@ -104,7 +109,8 @@ pub const ALL: &[&Spec] = &[
 /// What of the configuration a collector may need when it is built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Largest number of values that one label may take within one family (`limits.label_values`).
+    /// Largest number of values that one label may take within one family (`limits.label_values`), but for those that [`admission`]
+    /// names a limit for.
     pub label_values: usize,
     /// What the operator expects of this store (`expect`).
     pub expect: Expectations,
@@ -154,6 +160,16 @@ pub enum CollectError {
         /// What was expected, in words.
         what: &'static str,
     },
+}
+
+impl CollectError {
+    /// The error for a reply that is built in another way than `what` says.
+    fn shape(command: &Command, what: &'static str) -> Self {
+        Self::Shape {
+            command: command.name(),
+            what,
+        }
+    }
 }
 
 /// Everything that a collector may look at while it turns replies into samples.

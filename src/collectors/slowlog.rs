@@ -165,16 +165,26 @@ impl Collector for Slowlog {
             Ok(reply) => {
                 let entries = reply
                     .as_array()
-                    .ok_or_else(|| shape(&slowlog_get(), "a list of entries was expected"))?;
+                    .ok_or_else(|| CollectError::shape(&slowlog_get(), "a list of entries was expected"))?;
                 // [id, unix seconds, microseconds, arguments, ...]: 6 elements since 4.0, 7 in Redis 8.10. An empty log
                 // reads 0 and 0, as dashboards made for the peer expect.
                 let (id, microseconds) = match entries.first().map(|entry| entry.as_array()) {
                     None => (0, 0),
                     Some(Some([id, _, microseconds, ..])) => match (id.as_integer(), microseconds.as_integer()) {
                         (Some(id), Some(microseconds)) => (id, microseconds),
-                        _ => return Err(shape(&slowlog_get(), "a number and a duration were expected")),
+                        _ => {
+                            return Err(CollectError::shape(
+                                &slowlog_get(),
+                                "a number and a duration were expected",
+                            ));
+                        }
                     },
-                    Some(_) => return Err(shape(&slowlog_get(), "an entry of three or more elements was expected")),
+                    Some(_) => {
+                        return Err(CollectError::shape(
+                            &slowlog_get(),
+                            "an entry of three or more elements was expected",
+                        ));
+                    }
                 };
                 samples.push(&LAST_ID, id as f64);
                 samples.push(&LAST_DURATION, microseconds as f64 / MICROSECONDS_PER_SECOND);
@@ -207,16 +217,8 @@ fn integer(context: &PollContext<'_>, command: &Command) -> Result<f64, CollectE
     let number = context
         .reply(command)?
         .as_integer()
-        .ok_or_else(|| shape(command, "an integer was expected"))?;
+        .ok_or_else(|| CollectError::shape(command, "an integer was expected"))?;
     Ok(number as f64)
-}
-
-/// The error for a reply that is built in another way.
-fn shape(command: &Command, what: &'static str) -> CollectError {
-    CollectError::Shape {
-        command: command.name(),
-        what,
-    }
 }
 
 #[cfg(test)]

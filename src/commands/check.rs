@@ -1,11 +1,15 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::collectors::CollectError;
+use crate::collectors::{CollectError, Server};
+use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::poller::info_poll::{self, InfoPoll};
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Connector, Handshake, Reply, Unavailable, sanitised_code, unavailability};
+use crate::redis::{
+    Command, Connection, Connector, Handshake, Reason, RedisError, Reply, Unavailable, denies_database, sanitised_code,
+    unavailability,
+};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -26,7 +30,7 @@ pub async fn run(config: &ValidatedConfig, mut output: impl Write) -> std::io::R
     let mut code = EXIT_OK;
     for (_, report) in reports {
         output.write_all(report.text.as_bytes())?;
-        if !report.reached {
+        if !report.works {
             code = EXIT_FAILURE;
         }
     }
@@ -37,8 +41,14 @@ pub async fn run(config: &ValidatedConfig, mut output: impl Write) -> std::io::R
 /// What `check` found about one instance.
 struct Report {
     text: String,
-    reached: bool,
+    /// Whether the daemon could connect, PING and poll with this configuration.
+    works: bool,
+    /// The ACL rules that are missing.
+    grants: BTreeSet<String>,
 }
+
+/// ACL rule of Valkey from 9.1 on that lets a user into every database. `db=5` would take the databases away that it may use now.
+const EVERY_DATABASE: &str = "alldbs";
 
 impl Report {
     /// A line of the paragraph: what, and what about it.
@@ -46,54 +56,118 @@ impl Report {
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "  {subject:<15} {sentence}");
     }
+
+    /// Notes a command that the user may not run.
+    fn denied(&mut self, command: &str) {
+        self.grants.insert(format!("+{command}"));
+    }
 }
 
 async fn check(config: &InstanceConfig) -> Report {
     let mut report = Report {
         text: format!("{} at {}\n", config.name, config.address),
-        reached: false,
+        works: true,
+        grants: BTreeSet::new(),
     };
-    let connector = Connector::new(config);
-    let deadline = Instant::now() + config.poll.timeout;
-    let mut connection = match connector.connect(deadline).await {
+    let mut server = None;
+    match look(&mut report, config).await {
+        Ok(known) => server = known,
+        Err((step, error)) => {
+            report.works = false;
+            report.line(step, &format!("failed ({}): {error}", error.reason.as_label()));
+        }
+    }
+    if let Some(line) = mending(config, server.as_ref(), &report.grants) {
+        report.line("to mend", &line);
+    }
+    report
+}
+
+/// The command that an administrator runs, with every missing rule once.
+///
+/// Rules for subcommands (`+config|get`) hold from Redis 6.0 on. Dragonfly knows no subcommands of these commands, so that the whole
+/// command is named there. A server without ACL (Redis before 6.0, `requirepass` alone) denies nothing, so there is no line.
+fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<String>) -> Option<String> {
+    if grants.is_empty() {
+        return None;
+    }
+    let whole_commands = server.is_some_and(|server| server.product == "dragonfly");
+    let rules: BTreeSet<&str> = grants
+        .iter()
+        .map(|grant| match grant.split_once('|') {
+            Some((command, _)) if whole_commands => command,
+            _ => grant.as_str(),
+        })
+        .collect();
+    let rules: Vec<&str> = rules.into_iter().collect();
+    let user = config.username.as_deref().unwrap_or("default");
+    Some(format!("ACL SETUSER {user} {}", rules.join(" ")))
+}
+
+/// Goes through everything that the daemon does, as far as the server lets it; gives back who answered. An error ends the look.
+async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Server>, (&'static str, RedisError)> {
+    let deadline = || Instant::now() + config.poll.timeout;
+    let mut databases: BTreeSet<u32> = BTreeSet::new();
+    let mut connection = match Connector::new(config).connect(deadline()).await {
         Ok((connection, handshake)) => {
             report.line("connect", &format!("ok{}", phases(&handshake)));
             connection
         }
         Err((handshake, error)) => {
+            report.works = false;
             report.line(
                 "connect",
                 &format!("failed ({}){}: {error}", error.reason.as_label(), phases(&handshake)),
             );
-            return report;
+            // Only SELECT is denied at a connect. What else is missing can be found out without it.
+            if error.reason != Reason::Denied {
+                return Ok(None);
+            }
+            databases.insert(config.address.database);
+            let address = Address {
+                database: 0,
+                ..config.address.clone()
+            };
+            let connector = Connector::to_address(address, config.username.clone(), config.password.clone());
+            let (connection, _) = connector
+                .connect(deadline())
+                .await
+                .map_err(|(_, error)| ("connect", error))?;
+            connection
         }
     };
+    match connection.ping(deadline()).await {
+        Ok(()) => report.line("ping", "ok"),
+        Err(error) if error.reason == Reason::Denied => {
+            report.works = false;
+            report.denied("ping");
+            report.line("ping", "the user may not run PING: redis_connection_status stays 0");
+        }
+        Err(error) if error.reason.is_answer() => {
+            report.works = false;
+            report.line("ping", &format!("failed ({}): {error}", error.reason.as_label()));
+        }
+        Err(error) => return Err(("ping", error)),
+    }
     let mut running = info_poll::collectors_of(config);
     let mut capabilities = Capabilities::default();
-    let deadline = Instant::now() + config.poll.timeout;
-    let poll = match info_poll::poll(&mut connection, &mut running, None, &mut capabilities, deadline).await {
-        Ok(poll) => poll,
-        Err(error) => {
-            report.line("poll", &format!("failed ({}): {error}", error.reason.as_label()));
-            return report;
-        }
-    };
-    report.reached = true;
-    describe_server(&mut report, &poll);
-    let missing = describe_collectors(&mut report, config, &poll);
-    let more = describe_sessions(&mut report, config, &mut connection).await;
-    describe_notifications(&mut report, config, &mut connection).await;
-    let grants: BTreeSet<String> = missing
-        .into_iter()
-        .chain(more)
-        .map(|command| format!("+{command}"))
-        .collect();
-    if !grants.is_empty() {
-        let user = config.username.as_deref().unwrap_or("default");
-        let grants: Vec<String> = grants.into_iter().collect();
-        report.line("to mend", &format!("ACL SETUSER {user} {}", grants.join(" ")));
+    let poll = info_poll::poll(&mut connection, &mut running, None, &mut capabilities, deadline())
+        .await
+        .map_err(|error| ("poll", error))?;
+    describe_server(report, &poll);
+    describe_collectors(report, config, &poll);
+    let is_replica = poll.info.as_ref().and_then(|info| info.get("role")) == Some("slave");
+    describe_sessions(report, config, is_replica);
+    if config.collectors.get("sessions").copied().unwrap_or(true) {
+        databases.extend(config.sessions.iter().flat_map(|store| store.databases.iter().copied()));
     }
-    report
+    for database in databases {
+        describe_database(report, config, &mut connection, database)
+            .await
+            .map_err(|error| ("sessions", error))?;
+    }
+    describe_notifications(report, config, &mut connection).await;
+    Ok(poll.server)
 }
 
 fn phases(handshake: &Handshake) -> String {
@@ -106,7 +180,10 @@ fn phases(handshake: &Handshake) -> String {
 
 fn describe_server(report: &mut Report, poll: &InfoPoll) {
     let (Some(server), Some(info)) = (&poll.server, &poll.info) else {
-        report.line("server", "unknown: INFO is denied");
+        report.line(
+            "server",
+            "unknown: INFO is denied; run check again when it is granted, since more may be asked then",
+        );
         return;
     };
     let role = match info.get("role") {
@@ -117,9 +194,8 @@ fn describe_server(report: &mut Report, poll: &InfoPoll) {
     report.line("server", &format!("{} {}, {role}", server.product, server.version));
 }
 
-/// One line per collector that runs; returns the commands that are denied.
-fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &InfoPoll) -> Vec<String> {
-    let mut denied = Vec::new();
+/// One line per collector that runs.
+fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &InfoPoll) {
     for outcome in &poll.outcomes {
         let forbidden: Vec<&String> = outcome
             .missing
@@ -127,7 +203,9 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
             .filter(|(_, reason)| *reason == Unavailable::Denied)
             .map(|(command, _)| command)
             .collect();
-        denied.extend(forbidden.iter().map(|command| (*command).clone()));
+        for command in &forbidden {
+            report.denied(command);
+        }
         let sentence = match &outcome.result {
             Ok(samples) if !forbidden.is_empty() => {
                 let series: usize = samples.families().iter().map(|family| family.samples.len()).sum();
@@ -143,7 +221,7 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
                 command,
                 reason: Unavailable::Denied,
             }) => {
-                denied.push(command.clone());
+                report.denied(command);
                 format!("cannot run: the user may not run {}", command.to_uppercase())
             }
             Err(CollectError::Unavailable {
@@ -165,65 +243,80 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
     if !off.is_empty() {
         report.line("switched off", &off.join(", "));
     }
-    denied
 }
 
-/// Whether the commands of a scan work; returns those that are denied.
-async fn describe_sessions(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) -> Vec<String> {
+/// What is said about sessions as a whole, before each database.
+fn describe_sessions(report: &mut Report, config: &InstanceConfig, is_replica: bool) {
     if config.sessions.is_empty() {
         report.line(
             "sessions",
             "no store is configured: name one under `sessions` to count sessions",
         );
-        return Vec::new();
+    } else if is_replica {
+        report.line(
+            "sessions",
+            "not counted here, since this is a replica; the databases are for the day when it becomes the primary",
+        );
     }
-    let database = config
-        .sessions
-        .iter()
-        .flat_map(|store| store.databases.first())
-        .next()
-        .copied()
-        .unwrap_or_default();
+}
+
+/// Whether the commands of a scan work in a database, and whether the user may use it.
+///
+/// # Errors
+/// When the exchange fails.
+async fn describe_database(
+    report: &mut Report,
+    config: &InstanceConfig,
+    connection: &mut Connection,
+    database: u32,
+) -> Result<(), RedisError> {
     let commands = [
         Command::new(1, &["SELECT"]).arg(database.to_string()),
         Command::new(1, &["DBSIZE"]),
         Command::new(1, &["SCAN", "0", "COUNT", "1"]),
     ];
-    let replies = match connection
-        .exchange(&commands, Instant::now() + config.poll.timeout)
-        .await
-    {
-        Ok(replies) => replies,
-        Err(error) => {
-            report.line("sessions", &format!("failed ({}): {error}", error.reason.as_label()));
-            return Vec::new();
-        }
-    };
-    let mut denied = Vec::new();
+    let deadline = Instant::now() + config.poll.timeout;
+    let replies = connection.exchange(&commands, deadline).await?;
     let mut problems = Vec::new();
+    let mut is_selected = true;
+    // Sessions are counted without DBSIZE.
+    let mut remark = "";
     for (command, reply) in commands.iter().zip(&replies) {
-        match (unavailability(reply), reply) {
-            (Some(Unavailable::Denied), _) => denied.push(command.name()),
-            (_, Reply::Error(_)) => problems.push(format!(
-                "{} answers {}",
-                command.name().to_uppercase(),
-                sanitised_code(reply)
-            )),
-            _ => {}
+        let name = command.name();
+        let shown = name.to_uppercase();
+        if denies_database(reply) {
+            report.grants.insert(EVERY_DATABASE.to_owned());
+            problems.push("the user may not use this database".to_owned());
+        } else if unavailability(reply) == Some(Unavailable::Denied) {
+            report.denied(&name);
+            if name == "dbsize" {
+                remark = ", how much of the database a pass saw is unknown: the user may not run DBSIZE";
+            } else {
+                problems.push(format!("the user may not run {shown}"));
+            }
+        } else if matches!(reply, Reply::Error(_)) && is_selected {
+            problems.push(format!("{shown} answers {}", sanitised_code(reply)));
         }
+        // What the others answer after a failed SELECT is about another database, but for what the user may run.
+        is_selected &= name != "select" || !matches!(reply, Reply::Error(_));
     }
-    let stores: Vec<&str> = config.sessions.iter().map(|store| store.name.as_str()).collect();
-    if denied.is_empty() && problems.is_empty() {
-        report.line("sessions", &format!("ok, stores: {}", stores.join(", ")));
-    } else {
-        problems.extend(
-            denied
-                .iter()
-                .map(|command| format!("the user may not run {}", command.to_uppercase())),
-        );
-        report.line("sessions", &format!("cannot be counted: {}", problems.join(", ")));
-    }
-    denied
+    problems.dedup();
+    let stores: Vec<&str> = config
+        .sessions
+        .iter()
+        .filter(|store| store.databases.contains(&database))
+        .map(|store| store.name.as_str())
+        .collect();
+    let of_stores = match stores.as_slice() {
+        [] => String::new(),
+        stores => format!(", stores: {}", stores.join(", ")),
+    };
+    let verdict = match problems.as_slice() {
+        [] => "ok".to_owned(),
+        problems => format!("cannot be counted: {}", problems.join(", ")),
+    };
+    report.line("sessions", &format!("db{database}: {verdict}{of_stores}{remark}"));
+    Ok(())
 }
 
 /// What the server says about keyspace notifications. It is only asked, never changed.
@@ -243,4 +336,50 @@ async fn describe_notifications(report: &mut Report, config: &InstanceConfig, co
         Err(error) => format!("unknown: {error}"),
     };
     report.line("notifications", &sentence);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load_str};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn instance(text: &str) -> Arc<InstanceConfig> {
+        let loaded = load_str(text, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();
+        loaded.config.instances[0].clone()
+    }
+
+    fn grants(rules: &[&str]) -> BTreeSet<String> {
+        rules.iter().map(|rule| (*rule).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_mending_line_names_each_rule_once_for_this_user_and_server() {
+        let nobody = instance("");
+        let monitor = instance("instances: [{ address: a, username: monitor, password: x }]");
+        let rules = grants(&["+ping", "+slowlog|len", "+slowlog|get", EVERY_DATABASE]);
+        let of = |product: &str| Server {
+            product: product.to_owned(),
+            ..Server::default()
+        };
+        assert_eq!(mending(&nobody, None, &grants(&[])), None);
+        assert_eq!(
+            mending(&nobody, Some(&of("redis")), &rules).unwrap(),
+            "ACL SETUSER default +ping +slowlog|get +slowlog|len alldbs"
+        );
+        assert_eq!(
+            mending(&monitor, None, &rules).unwrap(),
+            "ACL SETUSER monitor +ping +slowlog|get +slowlog|len alldbs"
+        );
+        assert_eq!(
+            mending(
+                &monitor,
+                Some(&of("dragonfly")),
+                &grants(&["+slowlog|len", "+slowlog|get", "+ping"])
+            )
+            .unwrap(),
+            "ACL SETUSER monitor +ping +slowlog"
+        );
+    }
 }

@@ -8,6 +8,7 @@ pub mod address;
 mod decode;
 pub mod duration;
 pub mod environment;
+pub mod freshness;
 mod names;
 pub mod password_file;
 pub mod problem;
@@ -120,7 +121,8 @@ pub struct ScanConfig {
 pub struct Limits {
     /// Most connections that the HTTP server serves at one time.
     pub http_connections: usize,
-    /// Largest number of values that one label may take within one family of one instance.
+    /// Largest number of values that one label may take within one family of one instance; `cmd`, `db`, `thread` and `err` have
+    /// limits of their own.
     pub label_values: usize,
     /// Most key hashes that a scan pass remembers per store to count a key that SCAN returned twice once.
     pub scan_remembered_keys: usize,

@@ -1,7 +1,6 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
-use super::resolve::STALE_AFTER_INTERVALS;
 use super::types::{PasswordSource, SECRET_PLACEHOLDER};
 use super::{Expectations, Persistence};
 use super::{InstanceConfig, PollConfig, StoreConfig, ValidatedConfig};
@@ -11,7 +10,7 @@ use std::collections::BTreeMap;
 /// Stands above the YAML.
 const HEADER: &str = "\
 # The running configuration with every default filled in. Secrets are shown as <secret>.
-# Where `stale_after` is missing it is three times the interval.
+# Where `stale_after` is missing it is three times the interval, or longer where `timeout` is long beside it.
 ";
 
 /// Writes the configuration the way the loader reads it, every default filled in, every secret as `<secret>`.
@@ -130,8 +129,8 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
 }
 
 fn shown_poll(poll: &PollConfig) -> ShownPoll {
-    let by_default = poll.ping_stale_after == poll.ping_interval.saturating_mul(STALE_AFTER_INTERVALS)
-        && poll.info_stale_after == poll.info_interval.saturating_mul(STALE_AFTER_INTERVALS);
+    let by_default = poll.ping_stale_after == poll.default_ping_stale_after()
+        && poll.info_stale_after == poll.default_info_stale_after();
     ShownPoll {
         ping_interval: format_duration(poll.ping_interval),
         info_interval: format_duration(poll.info_interval),

@@ -5,6 +5,7 @@ use super::Expectations;
 use super::address::{ParsedAddress, parse_address};
 use super::decode::{Decoder, Located};
 use super::duration::format_duration;
+use super::freshness::DEADLINES_PER_POLL;
 use super::names::known_collectors;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
@@ -29,11 +30,11 @@ pub const DEFAULT_SCAN_INTERVAL: Duration = Duration::from_secs(60);
 pub const DEFAULT_CONNECT_INTERVAL: Duration = Duration::from_secs(30);
 /// `poll.timeout`: shorter than the ping interval, so that a hung server costs one ping and not two.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
-/// `poll.stale_after` in intervals: two polls may fail before values leave `/metrics`.
-pub const STALE_AFTER_INTERVALS: u32 = 3;
 /// `scan.redis_share`: at two percent of the server's time no other client notices a scan.
 pub const DEFAULT_REDIS_SHARE: f64 = 0.02;
-/// `limits.label_values`: no server has more than about 50 commands in use; a dashboard shows fewer.
+/// `limits.label_values`: far more latency events, replicas, primaries or scripting engines than a healthy server has, and as many
+/// lines as a panel can show. `cmd`, `db`, `thread` and `err` have larger limits of their own (`collectors::admission`), since
+/// dashboards made for `redis_exporter` count on all of their values.
 pub const DEFAULT_LABEL_VALUES: usize = 50;
 /// `limits.http_connections`: a few Prometheus servers, health checks and people together hold a dozen; each connection may
 /// hold a few tens of KiB.
@@ -227,33 +228,31 @@ fn resolve_poll(decoder: &mut Decoder<'_>, layers: [&PollLayer; 3]) -> PollConfi
     let pick = |read: fn(&PollLayer) -> Option<Duration>, default: Duration| {
         layers.iter().find_map(|layer| read(layer)).unwrap_or(default)
     };
-    let ping_interval = pick(|layer| layer.ping_interval, DEFAULT_PING_INTERVAL);
-    let info_interval = pick(|layer| layer.info_interval, DEFAULT_INFO_INTERVAL);
-    let stale_after = layers.iter().find_map(|layer| layer.stale_after.as_ref());
-    let longer = ping_interval.max(info_interval);
-    if let Some(written) = stale_after
-        && written.value < longer
-    {
-        decoder.problems.add(
-            written.place,
-            &written.path,
-            format!(
-                "is shorter than `ping_interval` or `info_interval`, so that values would leave /metrics between two polls; write at least {}",
-                format_duration(longer)
-            ),
-        );
-    }
-    let stale_or = |interval: Duration| match stale_after {
-        Some(written) => written.value,
-        None => interval.saturating_mul(STALE_AFTER_INTERVALS),
-    };
-    PollConfig {
-        ping_interval,
-        info_interval,
+    let mut poll = PollConfig {
+        ping_interval: pick(|layer| layer.ping_interval, DEFAULT_PING_INTERVAL),
+        info_interval: pick(|layer| layer.info_interval, DEFAULT_INFO_INTERVAL),
         scan_interval: pick(|layer| layer.scan_interval, DEFAULT_SCAN_INTERVAL),
         connect_interval: pick(|layer| layer.connect_interval, DEFAULT_CONNECT_INTERVAL),
         timeout: pick(|layer| layer.timeout, DEFAULT_TIMEOUT),
-        ping_stale_after: stale_or(ping_interval),
-        info_stale_after: stale_or(info_interval),
+        ping_stale_after: Duration::ZERO,
+        info_stale_after: Duration::ZERO,
+    };
+    poll.ping_stale_after = poll.default_ping_stale_after();
+    poll.info_stale_after = poll.default_info_stale_after();
+    if let Some(written) = layers.iter().find_map(|layer| layer.stale_after.as_ref()) {
+        let least = poll.least_stale_after();
+        if written.value < least {
+            decoder.problems.add(
+                written.place,
+                &written.path,
+                format!(
+                    "is shorter than the longer of `ping_interval` and `info_interval` and {DEADLINES_PER_POLL} x `timeout`, so that values could leave /metrics between two polls; write at least {}",
+                    format_duration(least)
+                ),
+            );
+        }
+        poll.ping_stale_after = written.value;
+        poll.info_stale_after = written.value;
     }
+    poll
 }

@@ -79,7 +79,7 @@ pub fn info_command() -> Command {
 ///
 /// # Errors
 /// When an exchange fails, or INFO answers with an error that is not about permissions. The connection must be dropped when
-/// the reason is not an error reply of the server (`RedisError::is_fatal`).
+/// the reason is not an error reply of the server ([`Reason::is_answer`]).
 pub async fn poll(
     connection: &mut Connection,
     running: &mut [RunningCollector],

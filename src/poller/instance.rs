@@ -32,10 +32,6 @@ const KEPT_ERRORS: usize = 10;
 /// deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
 const TURN_DEADLINES: u32 = 4;
 
-/// Exchanges that may lie between two verdicts: one of PING and one of INFO; the second round trip of INFO shares its deadline.
-/// One more for a machine that is late itself.
-const TURN_EXCHANGES: u32 = 3;
-
 /// Results of the tasks beside the instance's own; each kind has at most one under way, so this is never full.
 const RESULT_QUEUE: usize = 8;
 
@@ -372,12 +368,8 @@ impl Instance {
             None,
         );
         if let Some(verdict) = self.verdict {
-            // Before the next verdict a tick may pass, and both a PING and an INFO may run into their deadlines. A verdict that left
-            // between two failures would restart the clock of every alert on it.
-            let poll = &self.config.poll;
-            let lifetime = poll
-                .ping_stale_after
-                .max(poll.ping_interval + poll.timeout * TURN_EXCHANGES);
+            // At least what lies between two failures: a verdict that left in between would restart the clock of every alert on it.
+            let lifetime = self.config.poll.ping_stale_after;
             self.show("ping", publish::VALUES, publish::ping_samples(verdict), Some(lifetime));
         }
     }

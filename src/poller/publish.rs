@@ -22,9 +22,6 @@ pub const VALUES: &str = "values";
 /// Part of a section that holds counters which the daemon keeps itself; they never expire.
 pub const COUNTERS: &str = "counters";
 
-/// Values leave `/metrics` when this many of their intervals went by without a new one, unless `stale_after` says otherwise.
-pub const INTERVALS_UNTIL_STALE: u32 = 3;
-
 /// Kinds of polls, label `kind`.
 const POLL_KINDS: [&str; 3] = ["ping", "info", "scan"];
 

@@ -4,7 +4,7 @@ use crate::config::InstanceConfig;
 use crate::redis::reason::classify_error_reply;
 use crate::redis::{Command, Connection, Connector, Reason, RedisError, Reply, sanitised_code, unavailability};
 use crate::sessions::pacing::Pacer;
-use crate::sessions::pass::{DatabasePass, PACED_COUNT, Progress, UNPACED_COUNT};
+use crate::sessions::pass::{DatabasePass, PACED_COUNT, Page, PassError, Progress, UNPACED_COUNT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
@@ -175,13 +175,9 @@ impl<'a> Pass<'a> {
             let replies = connection
                 .exchange(std::slice::from_ref(&command), self.deadline())
                 .await?;
+            // Before the keys are looked at: that is our time, and others have their turn in between.
             let round_trip = sent.elapsed();
-            let reply = replies.first().ok_or_else(|| self.shape_error("SCAN"))?;
-            self.refused(reply, &command)?;
-            let progress = self.keys.absorb(reply).map_err(|error| RedisError {
-                reason: Reason::Protocol,
-                message: format!("{}: {error}", self.config.name),
-            })?;
+            let progress = self.absorb(replies.first(), &command).await?;
             let keys = usize::try_from(self.keys.keys_examined() - before).unwrap_or(usize::MAX);
             let rest = self.pacer.rest_after(round_trip, keys);
             if progress == Progress::Done {
@@ -250,6 +246,24 @@ impl<'a> Pass<'a> {
                 self.database
             ),
         })
+    }
+
+    /// Takes the reply of a step, with a pause for others every few thousand keys.
+    async fn absorb(&mut self, reply: Option<&Reply>, command: &Command) -> Result<Progress, RedisError> {
+        let reply = reply.ok_or_else(|| self.shape_error("SCAN"))?;
+        self.refused(reply, command)?;
+        let name = &self.config.name;
+        let broken = |error: PassError| RedisError {
+            reason: Reason::Protocol,
+            message: format!("{name}: {error}"),
+        };
+        let mut page = Page::new(reply).map_err(broken)?;
+        loop {
+            if let Some(progress) = self.keys.absorb(&mut page).map_err(broken)? {
+                return Ok(progress);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -90,7 +90,8 @@ impl Connection {
     /// Sends PING and expects PONG.
     ///
     /// # Errors
-    /// Those of [`Connection::exchange`] and of [`expect_pong`]. After an error reply the connection is still good
+    /// Those of [`Connection::exchange`]; the reason that an error reply names (`Loading`, `Masterdown`, `Busy`, `Auth`, `Denied`; else
+    /// `Other`); `Protocol` for any other answer than PONG. After an error reply the connection is still good
     /// ([`Connection::is_usable`]).
     pub async fn ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
         let replies = self.exchange(&[Command::new(1, &["PING"])], deadline).await?;
@@ -300,7 +301,7 @@ impl Connection {
 /// # Errors
 /// The reason that an error reply names (`Loading`, `Masterdown`, `Busy`, `Auth`, `Denied`; else `Other`), and `Protocol` for any
 /// other reply or none.
-pub fn expect_pong(reply: Option<&Reply>) -> Result<(), RedisError> {
+fn expect_pong(reply: Option<&Reply>) -> Result<(), RedisError> {
     match reply {
         Some(reply) if reply.as_bytes() == Some(b"PONG") => Ok(()),
         Some(reply @ Reply::Error(_)) => {

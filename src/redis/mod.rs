@@ -22,10 +22,10 @@ mod transport;
 mod testing;
 
 pub use capabilities::{CAPABILITY_LIFETIME, Capabilities};
-pub use connection::{Connection, expect_pong};
+pub use connection::Connection;
 pub use connector::{CLIENT_NAME, Connector, Handshake, Phase};
 pub use error::RedisError;
 pub use info::Info;
 pub use reason::Reason;
-pub use refusal::{Unavailable, sanitised_code, unavailability};
+pub use refusal::{Unavailable, denies_database, sanitised_code, unavailability};
 pub use reply::{Command, Reply};

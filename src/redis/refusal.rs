@@ -45,6 +45,16 @@ pub fn unavailability(error: &Reply) -> Option<Unavailable> {
         .then_some(Unavailable::Unsupported)
 }
 
+/// Whether an error reply denies the use of a database rather than a command.
+///
+/// Valkey from 9.1 on keeps a list of databases per user (`db=0,1`, `alldbs`) and answers SELECT of another one, and commands that read
+/// the current one, with `NOPERM No permissions to access database`.
+pub fn denies_database(error: &Reply) -> bool {
+    let Reply::Error(text) = error else { return false };
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    text.starts_with("noperm") && text.contains("access database")
+}
+
 /// Longest error code that is shown; Redis' own are shorter than 20 bytes.
 const MAX_ERROR_CODE_BYTES: usize = 32;
 
@@ -61,5 +71,21 @@ pub fn sanitised_code(error: &Reply) -> String {
             code.to_owned()
         }
         _ => "other".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_database_is_not_a_denied_command() {
+        // Verbatim from Valkey 9.1 and Redis 7.0.
+        assert!(denies_database(&Reply::Error(
+            "NOPERM No permissions to access database".into()
+        )));
+        let command = "NOPERM this user has no permissions to run the 'select' command";
+        assert!(!denies_database(&Reply::Error(command.into())));
+        assert!(!denies_database(&Reply::Simple("NOPERM access database".into())));
     }
 }

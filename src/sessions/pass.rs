@@ -25,6 +25,17 @@ const MAX_TIMES_DATABASE: u64 = 8;
 /// Keys that may come on top: the database may have been empty at the start and filled meanwhile.
 const EXTRA_KEYS: u64 = 50_000_000;
 
+/// Longest key that is held against globs, in bytes. Session keys are shorter than 200; Redis allows 512 MiB, and one glob over such
+/// a key would hold a worker of the runtime for a second. Longer keys count as examined and match nothing.
+pub const MAX_MATCHED_KEY_BYTES: usize = 16 * 1024;
+
+/// Keys of one reply that are looked at in one go. A server may return more than COUNT (a small hash table comes whole, a hostile server
+/// sends what it likes), and other instances wait while one worker matches. With the usual handful of globs this is a millisecond.
+const KEYS_PER_TURN: usize = 4096;
+
+/// Bytes of keys that are looked at in one go, for the same reason.
+const BYTES_PER_TURN: usize = 256 * 1024;
+
 /// Decides whether a key belongs to a store.
 #[derive(Debug, Clone)]
 pub struct StoreMatcher {
@@ -42,8 +53,12 @@ impl StoreMatcher {
         }
     }
 
-    /// Whether one of the globs matches and none of the excluded ones does.
+    /// Whether one of the globs matches and none of the excluded ones does. A key over [`MAX_MATCHED_KEY_BYTES`] does not belong to
+    /// any store.
     pub fn contains(&self, key: &[u8]) -> bool {
+        if key.len() > MAX_MATCHED_KEY_BYTES {
+            return false;
+        }
         self.matches.iter().any(|glob| glob.matches(key)) && !self.excludes.iter().any(|glob| glob.matches(key))
     }
 }
@@ -94,15 +109,41 @@ pub enum Progress {
 /// Why a pass cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PassError {
-    /// The reply is not `[cursor, [key ...]]`.
+    /// The reply is not `[cursor, [key ...]]`. The caller judges error replies first; one that comes here is this too.
     #[error("SCAN answered in an unknown shape")]
     Shape,
-    /// SCAN answered with an error; its sanitised first word.
-    #[error("SCAN failed with {0}")]
-    Refused(String),
     /// The cursor does not come back to 0.
     #[error("SCAN does not come to an end; the server's cursor is not to be trusted")]
     Endless,
+}
+
+/// The reply of one step, as far as it has not been looked at yet.
+#[derive(Debug)]
+pub struct Page<'r> {
+    cursor: &'r [u8],
+    keys: &'r [Reply],
+    /// Whether the reply held no key at all.
+    is_empty: bool,
+}
+
+impl<'r> Page<'r> {
+    /// Reads the frame of a reply to SCAN.
+    ///
+    /// # Errors
+    /// [`PassError::Shape`] when it is not `[cursor, [key ...]]`.
+    pub fn new(reply: &'r Reply) -> Result<Self, PassError> {
+        let Some([cursor, keys]) = reply.as_array() else {
+            return Err(PassError::Shape);
+        };
+        let (Some(cursor), Some(keys)) = (cursor.as_bytes(), keys.as_array()) else {
+            return Err(PassError::Shape);
+        };
+        Ok(Self {
+            cursor,
+            keys,
+            is_empty: keys.is_empty(),
+        })
+    }
 }
 
 /// A pass over one database.
@@ -155,31 +196,37 @@ impl DatabasePass {
             .arg(self.count.to_string())
     }
 
-    /// Takes the reply of a step.
+    /// Looks at the next few thousand keys of a step's reply. Gives back `None` while keys of this reply are left: the caller lets
+    /// others have their turn and calls again.
     ///
     /// # Errors
     /// [`PassError`]; the pass is of no more use then.
-    pub fn absorb(&mut self, reply: &Reply) -> Result<Progress, PassError> {
-        if matches!(reply, Reply::Error(_)) {
-            return Err(PassError::Refused(crate::redis::sanitised_code(reply)));
-        }
-        let Some([cursor, keys]) = reply.as_array() else {
-            return Err(PassError::Shape);
-        };
-        let (Some(cursor), Some(keys)) = (cursor.as_bytes(), keys.as_array()) else {
-            return Err(PassError::Shape);
-        };
-        for key in keys {
+    pub fn absorb(&mut self, page: &mut Page<'_>) -> Result<Option<Progress>, PassError> {
+        let mut bytes = 0;
+        for _ in 0..KEYS_PER_TURN {
+            let Some((key, rest)) = page.keys.split_first() else {
+                return self.turn(page).map(Some);
+            };
             let key = key.as_bytes().ok_or(PassError::Shape)?;
+            page.keys = rest;
             self.keys_examined += 1;
             for store in &mut self.stores {
                 if store.matcher.contains(key) && store.is_new(self.hash.hash_one(key), self.remembered_keys) {
                     store.sessions += 1;
                 }
             }
+            bytes += key.len().min(MAX_MATCHED_KEY_BYTES);
+            if bytes >= BYTES_PER_TURN {
+                break;
+            }
         }
-        self.empty_steps = if keys.is_empty() { self.empty_steps + 1 } else { 0 };
-        if cursor == b"0" {
+        Ok(None)
+    }
+
+    /// Ends a step: takes its cursor and decides whether the pass goes on.
+    fn turn(&mut self, page: &Page<'_>) -> Result<Progress, PassError> {
+        self.empty_steps = if page.is_empty { self.empty_steps + 1 } else { 0 };
+        if page.cursor == b"0" {
             return Ok(Progress::Done);
         }
         let most_keys = self
@@ -190,7 +237,7 @@ impl DatabasePass {
             return Err(PassError::Endless);
         }
         self.cursor.clear();
-        self.cursor.extend_from_slice(cursor);
+        self.cursor.extend_from_slice(page.cursor);
         Ok(Progress::More)
     }
 
@@ -248,18 +295,28 @@ mod tests {
         ])
     }
 
+    /// Takes a whole reply, however many turns it needs.
+    fn absorb(pass: &mut DatabasePass, reply: &Reply) -> Result<Progress, PassError> {
+        let mut page = Page::new(reply)?;
+        loop {
+            if let Some(progress) = pass.absorb(&mut page)? {
+                return Ok(progress);
+            }
+        }
+    }
+
     #[test]
     fn counts_each_session_once() {
         let web = store(&["sess:*"], &["sess:lock:*"]);
         let mut pass = DatabasePass::new([(3, &web)].into_iter(), PACED_COUNT, 1000);
         assert_eq!(
-            pass.absorb(&page("7", &["sess:a", "other", "sess:lock:a"])),
+            absorb(&mut pass, &page("7", &["sess:a", "other", "sess:lock:a"])),
             Ok(Progress::More)
         );
         let command = pass.command();
         let words: Vec<&[u8]> = command.words().iter().map(AsRef::as_ref).collect();
         assert_eq!(words, [&b"SCAN"[..], b"7", b"COUNT", b"100"]);
-        assert_eq!(pass.absorb(&page("0", &["sess:a", "sess:b"])), Ok(Progress::Done));
+        assert_eq!(absorb(&mut pass, &page("0", &["sess:a", "sess:b"])), Ok(Progress::Done));
         assert_eq!(pass.sessions().collect::<Vec<_>>(), [(3, 2)]);
         assert_eq!(pass.keys_examined(), 5);
         assert!((pass.coverage_ratio(10) - 0.5).abs() < f64::EPSILON);
@@ -269,23 +326,60 @@ mod tests {
     fn forgets_duplicates_beyond_the_limit_only() {
         let web = store(&["*"], &[]);
         let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
-        pass.absorb(&page("1", &["a", "b", "a", "b"])).unwrap();
+        absorb(&mut pass, &page("1", &["a", "b", "a", "b"])).unwrap();
         assert_eq!(pass.sessions().next(), Some((0, 3)));
     }
 
     #[test]
     fn refuses_what_is_not_a_page() {
         let web = store(&["*"], &[]);
-        let new = || DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
-        assert_eq!(new().absorb(&Reply::Null), Err(PassError::Shape));
-        assert_eq!(
-            new().absorb(&Reply::Array(vec![Reply::Null, Reply::Null])),
-            Err(PassError::Shape)
-        );
-        assert_eq!(
-            new().absorb(&Reply::Error(Bytes::from_static(b"NOPERM this user"))),
-            Err(PassError::Refused("NOPERM".to_owned()))
-        );
+        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
+        let bulk = |text: &'static [u8]| Reply::Bulk(Bytes::from_static(text));
+        for reply in [
+            Reply::Null,
+            Reply::Array(vec![Reply::Null, Reply::Null]),
+            Reply::Array(vec![bulk(b"0"), Reply::Array(vec![Reply::Null])]),
+            Reply::Error(Bytes::from_static(b"NOPERM this user")),
+        ] {
+            assert_eq!(absorb(&mut pass, &reply), Err(PassError::Shape), "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_reply_takes_several_turns() {
+        let web = store(&["k*"], &[]);
+        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 100_000);
+        let key = |number: usize| Reply::Bulk(format!("k{number}").into());
+        let many = KEYS_PER_TURN * 2 + 1;
+        let reply = Reply::Array(vec![
+            Reply::Bulk(Bytes::from_static(b"9")),
+            Reply::Array((0..many).map(key).collect()),
+        ]);
+        let mut page = Page::new(&reply).unwrap();
+        for turn in 1..=2 {
+            assert_eq!(pass.absorb(&mut page), Ok(None));
+            assert_eq!(pass.keys_examined(), (KEYS_PER_TURN * turn) as u64);
+        }
+        assert_eq!(pass.absorb(&mut page), Ok(Some(Progress::More)));
+        assert_eq!(pass.sessions().next(), Some((0, many as u64)));
+        assert_eq!(pass.command().words().get(1).map(AsRef::as_ref), Some(&b"9"[..]));
+    }
+
+    #[test]
+    fn long_keys_are_examined_in_short_turns_and_match_up_to_the_limit() {
+        let web = store(&["*"], &[]);
+        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 100_000);
+        let sized = |length: usize| Reply::Bulk(vec![b'a'; length].into());
+        let mut keys = vec![sized(MAX_MATCHED_KEY_BYTES), sized(MAX_MATCHED_KEY_BYTES + 1)];
+        keys.extend((0..100).map(|_| sized(1024 * 1024)));
+        let reply = Reply::Array(vec![Reply::Bulk(Bytes::from_static(b"0")), Reply::Array(keys)]);
+        let mut page = Page::new(&reply).unwrap();
+        let mut turns = 0;
+        while pass.absorb(&mut page).unwrap().is_none() {
+            turns += 1;
+        }
+        assert!(turns >= 6, "{turns}");
+        assert_eq!((pass.keys_examined(), pass.sessions().next()), (102, Some((0, 1))));
     }
 
     #[test]
@@ -293,7 +387,9 @@ mod tests {
         let web = store(&["*"], &[]);
         let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
         let empty = page("5", &[]);
-        let outcome = (0..=MAX_EMPTY_STEPS).map(|_| pass.absorb(&empty)).find(Result::is_err);
+        let outcome = (0..=MAX_EMPTY_STEPS)
+            .map(|_| absorb(&mut pass, &empty))
+            .find(Result::is_err);
         assert_eq!(outcome, Some(Err(PassError::Endless)));
     }
 }

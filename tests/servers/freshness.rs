@@ -8,8 +8,12 @@ use crate::support::redis_server::RedisServer;
 use crate::support::{SLACK, wait_until};
 use std::time::{Duration, Instant};
 
-/// INFO values become too old after three intervals.
-const INFO_STALE: Duration = INFO.saturating_mul(3);
+/// When INFO values become too old: the time-out is long beside the interval here, so that two intervals and the deadlines that may
+/// lie in them decide.
+const INFO_STALE: Duration = INFO.saturating_mul(2).saturating_add(TIMEOUT.saturating_mul(5));
+
+/// When the values of a scan become too old, likewise.
+const SCAN_STALE: Duration = config::SCAN.saturating_mul(2).saturating_add(TIMEOUT.saturating_mul(9));
 
 #[test]
 fn values_leave_and_counters_stay_while_the_server_is_stopped() {
@@ -48,7 +52,7 @@ fn values_leave_and_counters_stay_while_the_server_is_stopped() {
     assert!(scrape.has("redis_ping_duration_seconds_count", &labels));
     bench.watch(
         "scan values leave by their own clock",
-        config::SCAN * 3 + DOWN_BOUND,
+        SCAN_STALE + DOWN_BOUND,
         |scrape| !scrape.has("sessions_active", &labels),
     );
     // The verdict is renewed by every failed PING, so it never leaves.
@@ -126,6 +130,37 @@ fn one_failed_poll_removes_nothing() {
             assert!(
                 scrape.has("redis_memory_used_bytes", &labels),
                 "one failed poll removed the values"
+            );
+            assert!(scrape.has("redis_up", &labels));
+            was_seen |= scrape.sum("redis_connection_errors_total", &labels) >= 1.0;
+            was_seen && is_up(scrape, FAULTY)
+        },
+    );
+}
+
+#[test]
+fn one_poll_that_hangs_removes_nothing_by_its_length() {
+    // Three intervals are over long before the hanging poll is given up.
+    const LONG_TIMEOUT: Duration = Duration::from_secs(2);
+    let peer = ScriptedPeer::start();
+    let bench = Bench::new(&peer.address(), "poll: { timeout: 2s }");
+    let mut hung = false;
+    peer.answer(move |words| {
+        if is_command(words, "INFO") && !hung {
+            hung = true;
+            return Answer::BytesThenHang(Vec::new());
+        }
+        healthy(words)
+    });
+    let labels = [("instance", FAULTY)];
+    let mut was_seen = false;
+    bench.watch(
+        "the hanging INFO, and then a good one",
+        LONG_TIMEOUT + DOWN_BOUND + BACK_BOUND,
+        |scrape| {
+            assert!(
+                scrape.has("redis_memory_used_bytes", &labels),
+                "one poll removed the values"
             );
             assert!(scrape.has("redis_up", &labels));
             was_seen |= scrape.sum("redis_connection_errors_total", &labels) >= 1.0;

@@ -4,6 +4,7 @@ use crate::support::SLACK;
 use crate::support::config;
 use crate::support::exporter::{self, Exporter};
 use crate::support::redis_server::RedisServer;
+use crate::support::resp::Reply;
 use crate::support::scrape::Scrape;
 use std::collections::BTreeSet;
 
@@ -143,36 +144,165 @@ fn info_denied_leaves_ping() {
     assert_eq!(exporter.get("/-/ready").status, 200);
 }
 
+/// Runs `check` as `user` with the password `secret`.
+fn check(address: &str, user: &str, sessions: &str) -> exporter::Ended {
+    let further = format!("username: {user}\npassword: secret\nsessions:\n  - {{ store: web, {sessions} }}");
+    let ended = exporter::run_with(&["check"], &[], Some(&config::fast(&[("redis", address, &further)])));
+    assert!(!ended.output.contains("secret"), "{}", ended.output);
+    ended
+}
+
+/// The words of the line that `check` wants pasted.
+fn mending_line(output: &str) -> Vec<&str> {
+    let mut lines = output.lines().filter(|line| line.contains("ACL SETUSER"));
+    let line = lines.next().unwrap_or_else(|| panic!("{output}"));
+    assert_eq!(lines.next(), None, "one line mends everything: {output}");
+    let words: Vec<&str> = line.split_whitespace().skip_while(|word| *word != "ACL").collect();
+    let distinct: BTreeSet<&str> = words.iter().copied().collect();
+    assert_eq!(words.len(), distinct.len(), "each rule is named once: {line}");
+    words
+}
+
+/// Nothing is missing, nothing failed.
+fn is_complete(ended: &exporter::Ended) {
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    for complaint in [
+        "ACL SETUSER",
+        "may not",
+        "cannot",
+        "failed",
+        "a part",
+        "denied",
+        "unknown",
+    ] {
+        assert!(!ended.output.contains(complaint), "{complaint}: {}", ended.output);
+    }
+}
+
 #[test]
 fn check_names_the_line_that_mends() {
-    let server = server_without(&["-slowlog", "-latency", "-scan"]);
-    let further = "username: monitor\npassword: secret\nsessions:\n  - { store: web, match: [\"sess:*\"] }";
-    let ended = exporter::run_with(
-        &["check"],
-        &[],
-        Some(&config::fast(&[("redis", &server.address(), further)])),
-    );
+    // `latency` goes on with its other sources, so that its missing command must be named all the same.
+    let server = server_without(&["-slowlog", "-latency", "-scan", "-ping", "-info"]);
+    let address = server.address();
+    let sessions = "match: [\"sess:*\"]";
+    let ended = check(&address, "monitor", sessions);
+    assert_eq!(ended.code, 1, "without PING no verdict is possible: {}", ended.output);
+    assert!(ended.output.contains("may not run PING"), "{}", ended.output);
+    let line = mending_line(&ended.output);
+    for rule in ["+ping", "+info", "+slowlog|len", "+slowlog|get", "+scan"] {
+        assert!(line.contains(&rule), "{rule}: {line:?}");
+    }
+    server.command(&line);
+    // Without INFO nobody knew what else to ask this server for.
+    assert!(ended.output.contains("run check again"), "{}", ended.output);
+    let ended = check(&address, "monitor", sessions);
     assert_eq!(ended.code, 0, "{}", ended.output);
-    let line = ended
-        .output
-        .lines()
-        .find(|line| line.contains("ACL SETUSER monitor"))
-        .unwrap_or_else(|| panic!("{}", ended.output));
-    assert!(!ended.output.contains("secret"), "{}", ended.output);
-    // The line is pasted as it is, and mends everything.
-    let command = line.split_once("ACL SETUSER").unwrap().1;
-    let words: Vec<&str> = ["ACL", "SETUSER"]
-        .into_iter()
-        .chain(command.split_whitespace())
-        .collect();
-    server.command(&words);
-    let again = exporter::run_with(
-        &["check"],
-        &[],
-        Some(&config::fast(&[("redis", &server.address(), further)])),
+    let line = mending_line(&ended.output);
+    assert_eq!(
+        line,
+        ["ACL", "SETUSER", "monitor", "+latency|histogram", "+latency|latest"]
     );
-    assert!(!again.output.contains("ACL SETUSER"), "{}", again.output);
-    assert!(!again.output.contains("may not run"), "{}", again.output);
+    server.command(&line);
+    is_complete(&check(&address, "monitor", sessions));
+}
+
+#[test]
+fn check_mends_the_default_user_too() {
+    // With a password alone the default user may do everything; only who took something away has something to mend.
+    let server = RedisServer::start_with(&["--requirepass", "secret"]);
+    let text = config::fast(&[("redis", &server.address(), "password: secret")]);
+    let run = || exporter::run_with(&["check"], &[], Some(&text));
+    is_complete(&run());
+    server.command(&["ACL", "SETUSER", "default", "-slowlog"]);
+    let ended = run();
+    let line = mending_line(&ended.output);
+    assert_eq!(line, ["ACL", "SETUSER", "default", "+slowlog|get", "+slowlog|len"]);
+    server.command(&line);
+    is_complete(&run());
+}
+
+#[test]
+fn check_tries_every_database() {
+    let server = server_without(&[]);
+    let ended = check(&server.address(), "monitor", "match: [\"a\"], databases: [0, 3, 60000]");
+    for line in [
+        "sessions        db0: ok, stores: web",
+        "sessions        db3: ok, stores: web",
+        "sessions        db60000: cannot be counted: SELECT answers ERR, stores: web",
+    ] {
+        assert!(ended.output.contains(line), "{line}: {}", ended.output);
+    }
+}
+
+#[test]
+fn check_goes_on_where_select_is_denied() {
+    let server = server_without(&["-select", "-dbsize"]);
+    let address = format!("{}/3", server.address());
+    let ended = check(&address, "monitor", "match: [\"a\"], databases: [3, 4]");
+    assert_eq!(ended.code, 1, "{}", ended.output);
+    for line in [
+        "db3: cannot be counted: the user may not run SELECT, stores: web, how much of",
+        "db4: cannot be counted: the user may not run SELECT, stores: web, how much of",
+    ] {
+        assert!(ended.output.contains(line), "{line}: {}", ended.output);
+    }
+    let line = mending_line(&ended.output);
+    assert_eq!(line, ["ACL", "SETUSER", "monitor", "+dbsize", "+select"]);
+    server.command(&line);
+    is_complete(&check(&address, "monitor", "match: [\"a\"], databases: [3, 4]"));
+}
+
+#[test]
+fn check_names_the_rule_for_databases() {
+    let server = server_without(&[]);
+    let reply = server
+        .client()
+        .try_command(&["ACL", "SETUSER", "monitor", "resetdbs", "db=0,1"]);
+    if matches!(reply, Reply::Error(_)) {
+        // Valkey keeps databases per user from 9.1 on, Redis does not.
+        assert!(!has_databases_per_user(&server), "{reply:?}");
+        return;
+    }
+    let sessions = "match: [\"a\"], databases: [1, 5]";
+    let ended = check(&server.address(), "monitor", sessions);
+    assert!(ended.output.contains("db1: ok"), "{}", ended.output);
+    assert!(
+        ended
+            .output
+            .contains("db5: cannot be counted: the user may not use this database"),
+        "{}",
+        ended.output
+    );
+    server.command(&mending_line(&ended.output));
+    is_complete(&check(&server.address(), "monitor", sessions));
+}
+
+fn has_databases_per_user(server: &RedisServer) -> bool {
+    is_valkey_from(server, (9, 1))
+}
+
+fn is_valkey_from(server: &RedisServer, least: (u32, u32)) -> bool {
+    server.info("valkey_version").is_some_and(|version| {
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap()) >= least
+    })
+}
+
+#[test]
+fn the_users_of_the_readme_can_read_everything() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for arguments in [&[][..], &["--cluster-enabled", "yes"]] {
+        let server = RedisServer::start_with(arguments);
+        let commandlog = is_valkey_from(&server, (8, 1));
+        let line = readme
+            .lines()
+            .filter(|line| line.starts_with("ACL SETUSER exporter ") && line.contains("+latency|histogram"))
+            .find(|line| line.contains("+commandlog|len") == commandlog)
+            .unwrap();
+        let line = line.replace("PASSWORD", "secret");
+        server.command(&line.split_whitespace().collect::<Vec<_>>());
+        is_complete(&check(&server.address(), "exporter", "match: [\"sess:*\"]"));
+    }
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Instance {
         }
         self.note_fresh_connection(&outcome);
         let samples = publish::connect_samples(handshake, outcome.is_ok());
-        let lifetime = self.config.poll.connect_interval * publish::INTERVALS_UNTIL_STALE + self.config.poll.timeout;
+        let lifetime = self.config.poll.connect_stale_after();
         self.show("connect", publish::VALUES, samples, Some(lifetime));
         self.note_collector("connect", outcome.map_err(|error| error.message), duration);
         self.publish_ping();
@@ -165,7 +165,7 @@ impl Instance {
     fn on_scan(&mut self, outcome: Result<ScanOutcome, ScanFailure>, duration: Duration) {
         match outcome {
             Ok(outcome) => {
-                let lifetime = self.config.poll.scan_interval.max(outcome.duration) * publish::INTERVALS_UNTIL_STALE;
+                let lifetime = self.config.poll.scan_stale_after(outcome.duration);
                 let samples = publish::session_samples(&self.config, &outcome);
                 self.show("sessions", publish::VALUES, samples, Some(lifetime));
                 self.details.sessions = store_facts(&self.config, &outcome, lifetime);

@@ -6,7 +6,7 @@ use crate::metric::Samples;
 use crate::poller::info_poll::{self, CollectorOutcome};
 use crate::poller::publish;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Info, Reason, RedisError, Unavailable};
+use crate::redis::{Connection, Info, Reason, RedisError, Unavailable};
 use crate::snapshot::SectionKey;
 use crate::snapshot::details::DatedError;
 use std::collections::BTreeMap;
@@ -89,8 +89,7 @@ impl Instance {
                 message: "there is no connection".to_owned(),
             });
         };
-        let replies = connection.exchange(&[Command::new(1, &["PING"])], deadline).await;
-        let outcome = replies.and_then(|replies| crate::redis::expect_pong(replies.first()));
+        let outcome = connection.ping(deadline).await;
         if let Err(error) = &outcome
             && !error.reason.is_answer()
         {
