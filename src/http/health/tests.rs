@@ -285,6 +285,43 @@ fn details_come_when_asked_for() {
 }
 
 #[test]
+fn every_field_and_check_is_documented() {
+    fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+        if let Some(object) = value.as_object() {
+            for (name, value) in object {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        for value in value.as_array().into_iter().flatten() {
+            names(value, found);
+        }
+    }
+    let document = include_str!("../../../docs/http.md");
+    let now = Instant::now();
+    let wish = Wish {
+        check: None,
+        detailed: true,
+    };
+    let full = InstanceDetails {
+        errors: vec![DatedError {
+            at: SystemTime::UNIX_EPOCH,
+            sentence: "no".to_owned(),
+        }],
+        ..details(now)
+    };
+    let mut found = Vec::new();
+    names(&serde_json::to_value(health(full, wish, now)).unwrap(), &mut found);
+    found.extend(checks::SELECTABLE.map(str::to_owned));
+    assert!(found.len() > 40, "{found:?}");
+    for name in found {
+        let forms = [("`", "`"), (".", "`"), ("`", "."), (".", ".")];
+        let is_there = |(before, after): (&str, &str)| document.contains(&format!("{before}{name}{after}"));
+        assert!(forms.into_iter().any(is_there), "docs/http.md misses {name}");
+    }
+}
+
+#[test]
 fn one_dead_instance_among_several_degrades_the_whole() {
     use Status::{Degraded, Healthy, Unhealthy};
     let cases: [(&[Status], Status); 5] = [
