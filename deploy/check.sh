@@ -27,8 +27,10 @@ if [ -n "$binary" ]; then
 fi
 
 /usr/bin/python3 check_yaml.py kubernetes/*.yaml
-promtool check config --lint=all prometheus/prometheus.yaml >"$work/promtool" 2>&1 || { cat "$work/promtool"; fail "promtool refuses prometheus.yaml"; }
-echo "deploy/check: promtool accepts prometheus.yaml"
+for file in prometheus/*.yaml; do
+    promtool check config --lint=all "$file" >"$work/promtool" 2>&1 || { cat "$work/promtool"; fail "promtool refuses $file"; }
+    echo "deploy/check: promtool accepts $file"
+done
 
 if command -v systemd-analyze >/dev/null; then
     # The program need not be installed where this runs: an existing one stands in for it.
