@@ -17,7 +17,16 @@ const OWN_LABELS: [&str; 2] = ["environment", "instance"];
 
 /// Commands that one of the two exporters runs: their figures move with every poll of one and scrape of the other, and may look
 /// as if they stood still.
-const EXPORTERS_COMMANDS: [&str; 7] = ["auth", "client", "config", "info", "latency", "ping", "slowlog"];
+const EXPORTERS_COMMANDS: [&str; 8] = [
+    "auth",
+    "client",
+    "commandlog",
+    "config",
+    "info",
+    "latency",
+    "ping",
+    "slowlog",
+];
 
 /// Whether the series is about such a command (`config` and `config|get` alike).
 fn is_of_exporters(labels: &BTreeMap<String, String>) -> bool {
