@@ -10,7 +10,6 @@ Standard library only; needs wrk and redis-server.
 """
 
 import os
-import random
 import re
 import shutil
 import socket
@@ -22,6 +21,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/support"))
+from children import free_port, wait_for  # noqa: E402 (the path comes first)
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SERVERS = Path(os.environ.get("REDIS_SESSION_EXPORTER_SERVERS", REPOSITORY / ".servers")).resolve()
 BINARY = Path(sys.argv[1] if len(sys.argv) > 1 else Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release/redis-session-exporter").absolute()
@@ -31,29 +33,6 @@ WRK_SECONDS = int(os.environ.get("COMPARE_WRK_SECONDS", 5))
 POLLS = int(os.environ.get("COMPARE_POLLS", 200))
 # Fast enough that many polls fit into seconds, slow enough that they do not overlap.
 POLL_EVERY = 0.05
-
-
-def free_port():
-    for port in random.sample(range(20000, 30000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise OSError("no free port")
-
-
-def wait_for(what, condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    sys.exit(f"compare: {what} did not happen within {seconds} s")
 
 
 class Redis:

@@ -25,6 +25,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/support"))
+from children import free_port  # noqa: E402 (the path comes first)
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SECONDS = float(os.environ.get("SOAK_SECONDS", 1200))
 BINARY = Path(sys.argv[1] if len(sys.argv) > 1 else Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release/redis-session-exporter").absolute()
@@ -37,17 +40,6 @@ DOWN_BOUND = PING_INTERVAL + TIMEOUT + 1.0
 UP_BOUND = 2 * INFO_INTERVAL + TIMEOUT + 1.0
 HOLD = 3.0  # how long a fault lasts after it was seen (or instead of being seen, for those that leave PING alone)
 SAMPLE_EVERY = 2.0
-
-
-def free_port():
-    for port in random.sample(range(20000, 30000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise OSError("no free port")
 
 
 def info_fixture():
