@@ -93,7 +93,7 @@ pub static SCAN_LAST_SUCCESS: Descriptor = Descriptor::new(
 pub static SCAN_REDIS_SECONDS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "session_scan_redis_seconds_total",
-    "Time that scans have kept the server busy; the pace (scan.redis_share) is held against it.",
+    "Time that scans have kept the server busy, estimated from their round trips less the network's, and never below 1 µs per key: rather too much than too little. The pace (scan.redis_share) is held against it.",
     "this exporter: SCAN",
 )
 .with_labels(&["db"]);
