@@ -203,11 +203,6 @@ impl Samples {
         &self.families
     }
 
-    /// The families, consumed.
-    pub fn into_families(self) -> Vec<Family> {
-        self.families
-    }
-
     /// True when nothing was added.
     pub fn is_empty(&self) -> bool {
         self.families.is_empty()

@@ -90,22 +90,27 @@ pub async fn poll(
     let started = Instant::now();
     capabilities.expire(started);
     let mut replies = HashMap::new();
-    let mut wanted = vec![info_command()];
-    wanted.extend(running.iter().flat_map(|collector| collector.collector.requests(known)));
+    let info_command = info_command();
+    let mut requests = requests_of(running, known);
+    let wanted = std::iter::once(&info_command).chain(requests.iter().flatten());
     ask(connection, wanted, capabilities, &mut replies, deadline).await?;
 
-    let info = match replies.get(&info_command()) {
+    let info = match replies.get(&info_command) {
         Some(Reply::Bulk(text) | Reply::Simple(text)) => Some(parse_info(text).await?),
         Some(error @ Reply::Error(_)) if unavailability(error).is_none() => return Err(info_error(error)),
         _ => None,
     };
     let server = info.as_ref().map(collectors::identify).or_else(|| known.cloned());
     if known.is_none() && server.is_some() {
-        let wanted = running
-            .iter()
-            .flat_map(|collector| collector.collector.requests(server.as_ref()))
-            .collect();
-        ask(connection, wanted, capabilities, &mut replies, deadline).await?;
+        requests = requests_of(running, server.as_ref());
+        ask(
+            connection,
+            requests.iter().flatten(),
+            capabilities,
+            &mut replies,
+            deadline,
+        )
+        .await?;
     }
 
     let unix_seconds = SystemTime::now()
@@ -123,9 +128,10 @@ pub async fn poll(
     let exchange = started.elapsed();
     let outcomes = running
         .iter_mut()
-        .map(|collector| {
+        .zip(&requests)
+        .map(|(collector, requests)| {
             let begun = Instant::now();
-            let missing = missing(collector, server.as_ref(), capabilities);
+            let missing = missing(std::iter::once(&info_command).chain(requests), capabilities);
             let result = collect(collector, &context);
             CollectorOutcome {
                 name: collector.spec.name,
@@ -157,18 +163,18 @@ async fn parse_info(text: &bytes::Bytes) -> Result<Info, RedisError> {
 }
 
 /// Sends what is wanted, not known to be unavailable and not answered yet, as one batch; remembers what is refused.
-async fn ask(
+async fn ask<'a>(
     connection: &mut Connection,
-    wanted: Vec<Command>,
+    wanted: impl Iterator<Item = &'a Command>,
     capabilities: &mut Capabilities,
     replies: &mut HashMap<Command, Reply>,
     deadline: Instant,
 ) -> Result<(), RedisError> {
-    let mut batch: Vec<Command> = Vec::with_capacity(wanted.len());
+    let mut batch: Vec<Command> = Vec::new();
     for command in wanted {
         let refused = capabilities.get(&command.name()).is_some();
-        if !refused && !replies.contains_key(&command) && !batch.contains(&command) {
-            batch.push(command);
+        if !refused && !replies.contains_key(command) && !batch.contains(command) {
+            batch.push(command.clone());
         }
     }
     if batch.is_empty() {
@@ -186,11 +192,7 @@ async fn ask(
 
 /// Runs one collector. A panic in it is its own failure, not the instance's.
 fn collect(running: &mut RunningCollector, context: &PollContext<'_>) -> Result<Samples, CollectError> {
-    let collector = AssertUnwindSafe(&mut running.collector);
-    let outcome = std::panic::catch_unwind(|| {
-        let AssertUnwindSafe(collector) = { collector };
-        collector.collect(context)
-    });
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.collect(context)));
     outcome.unwrap_or_else(|_| {
         Err(CollectError::Shape {
             command: running.spec.name.to_owned(),
@@ -208,17 +210,21 @@ fn info_error(reply: &Reply) -> RedisError {
     }
 }
 
-/// What of the collector's commands, INFO included, is not to be had on this connection.
-fn missing(
-    running: &RunningCollector,
-    server: Option<&Server>,
-    capabilities: &Capabilities,
-) -> Vec<(String, Unavailable)> {
-    let requests = running.collector.requests(server);
-    let mut names: Vec<String> = std::iter::once(info_command())
-        .chain(requests)
-        .map(|command| command.name())
-        .collect();
+/// The commands that each collector asks for beside INFO, in the order of the collectors.
+fn requests_of(running: &[RunningCollector], server: Option<&Server>) -> Vec<Vec<Command>> {
+    running
+        .iter()
+        .map(|running| running.collector.requests(server))
+        .collect()
+}
+
+/// What of a collector's commands is not to be had on this connection.
+fn missing<'a>(commands: impl Iterator<Item = &'a Command>, capabilities: &Capabilities) -> Vec<(String, Unavailable)> {
+    // The usual case, in which no command's name need be put together.
+    if capabilities.all().is_empty() {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = commands.map(Command::name).collect();
     names.dedup();
     let unavailable = |name: String| capabilities.get(&name).map(|reason| (name, reason));
     names.into_iter().filter_map(unavailable).collect()
