@@ -55,7 +55,7 @@ pub(super) fn answer(app: &App) -> Answer {
     }
     page.push_str("<p>");
     let links = [
-        app.options.telemetry_path.as_str(),
+        app.parts.options.telemetry_path.as_str(),
         "/health/redis",
         "/sd",
         "/config",

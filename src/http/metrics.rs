@@ -23,7 +23,7 @@ fn negotiated(headers: &HeaderMap) -> (Format, Encoding) {
 }
 
 fn filter(app: &App, query: &Query<'_>) -> Result<Filter, FilterError> {
-    Filter::from_names(query.all("collect[]"), query.all("exclude[]"), &app.collectors)
+    Filter::from_names(query.all("collect[]"), query.all("exclude[]"), &app.parts.collectors)
 }
 
 fn uncompressed(error: CompressError) -> Answer {
@@ -38,15 +38,15 @@ pub(super) async fn whole(app: &App, headers: &HeaderMap, query: &Query<'_>) -> 
     };
     let (Format { dialect, content_type }, encoding) = negotiated(headers);
     let own = if filter.admits(EXPORTER) {
-        app.telemetry.encode(dialect)
+        app.parts.telemetry.encode(dialect)
     } else {
         dialect.end().to_owned()
     };
     let now = Instant::now();
     let exposed = if filter == Filter::All {
-        app.bodies.whole(&app.store, dialect, encoding, own, now).await
+        app.bodies.whole(&app.parts.store, dialect, encoding, own, now).await
     } else {
-        let (_, instances) = app.store.all();
+        let (_, instances) = app.parts.store.all();
         let labels = InstanceLabels::Written;
         app.bodies
             .selected(&instances, &filter, labels, (dialect, encoding), own, now)
@@ -61,14 +61,14 @@ pub(super) async fn whole(app: &App, headers: &HeaderMap, query: &Query<'_>) -> 
 /// logged.
 pub(super) fn probe(app: &App, headers: &HeaderMap, query: &Query<'_>) -> Answer {
     let Some(target) = query.first("target").filter(|target| !target.is_empty()) else {
-        app.telemetry.probe_refused();
+        app.parts.telemetry.probe_refused();
         return Answer::text(
             StatusCode::BAD_REQUEST,
             "the parameter target is missing: name a configured instance, as /sd lists them",
         );
     };
     let Some(instance) = find(app, target) else {
-        app.telemetry.probe_refused();
+        app.parts.telemetry.probe_refused();
         return Answer::text(
             StatusCode::NOT_FOUND,
             "no configured instance has this name or address; /sd lists them",
@@ -79,7 +79,7 @@ pub(super) fn probe(app: &App, headers: &HeaderMap, query: &Query<'_>) -> Answer
         Err(error) => return Answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let (Format { dialect, content_type }, encoding) = negotiated(headers);
-    let snapshots: Vec<_> = app.store.get(&instance.name).into_iter().collect();
+    let snapshots: Vec<_> = app.parts.store.get(&instance.name).into_iter().collect();
     let exposed = app.bodies.selected(
         &snapshots,
         &filter,
@@ -99,7 +99,7 @@ fn find(app: &App, target: &str) -> Option<Arc<InstanceConfig>> {
     let config = app.config();
     let by_name = config.instances.iter().find(|instance| instance.name == target);
     let found = by_name.or_else(|| {
-        let address = (app.hooks.normalise_address)(target)?;
+        let address = (app.parts.hooks.normalise_address)(target)?;
         config.instances.iter().find(|instance| instance.address == address)
     });
     found.cloned()

@@ -106,23 +106,11 @@ pub struct Hooks {
     pub normalise_address: fn(&str) -> Option<Address>,
 }
 
-/// Everything that the answers are made of.
+/// Everything that the answers are made of, and what is kept between them.
 #[derive(Debug)]
 pub struct App {
-    /// The latest snapshots.
-    pub store: Arc<SnapshotStore>,
-    /// The exporter's own metrics.
-    pub telemetry: Arc<Telemetry>,
-    /// The configuration in use.
-    pub config: SharedConfig,
-    /// Where requests to reload go.
-    pub reload: mpsc::Sender<ReloadRequest>,
-    /// What the flags say.
-    pub options: WebOptions,
-    /// Names of all collectors, for `collect[]` and `exclude[]`.
-    pub collectors: Vec<&'static str>,
-    /// What other rooms do for this one.
-    pub hooks: Hooks,
+    /// What it was made of.
+    pub parts: AppParts,
     bodies: Bodies,
     was_ready: AtomicBool,
 }
@@ -151,29 +139,22 @@ pub struct AppParts {
 impl App {
     /// An application that has answered nothing yet.
     pub fn new(parts: AppParts) -> Self {
-        let bodies = Bodies::new(parts.catalogue, parts.telemetry.duplicates());
         Self {
-            store: parts.store,
-            telemetry: parts.telemetry,
-            config: parts.config,
-            reload: parts.reload,
-            options: parts.options,
-            collectors: parts.collectors,
-            hooks: parts.hooks,
-            bodies,
+            bodies: Bodies::new(parts.catalogue.clone(), parts.telemetry.duplicates()),
             was_ready: AtomicBool::new(false),
+            parts,
         }
     }
 
     /// The configuration in use.
     fn config(&self) -> Arc<ValidatedConfig> {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.parts.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The configured instances in the order of the file, each with its snapshot if there is one yet.
     fn instances(&self) -> Vec<(Arc<InstanceConfig>, Option<Arc<InstanceSnapshot>>)> {
         let config = self.config();
-        let with_snapshot = |instance: &Arc<InstanceConfig>| (instance.clone(), self.store.get(&instance.name));
+        let with_snapshot = |instance: &Arc<InstanceConfig>| (instance.clone(), self.parts.store.get(&instance.name));
         config.instances.iter().map(with_snapshot).collect()
     }
 
@@ -202,7 +183,7 @@ impl App {
 
     /// Names of instances whose tasks have not turned for longer than they may.
     fn wedged(&self, now: Instant) -> Vec<Arc<str>> {
-        let (_, instances) = self.store.all();
+        let (_, instances) = self.parts.store.all();
         let wedged = instances.iter().filter(|it| is_wedged(&it.details, now));
         wedged.map(|it| it.name.clone()).collect()
     }

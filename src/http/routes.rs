@@ -96,7 +96,7 @@ fn method_label(method: &Method) -> &'static str {
 /// Answers a request. Bodies of requests are never read.
 pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     let begun = Instant::now();
-    let route = Route::find(request.uri().path(), &app.options.telemetry_path);
+    let route = Route::find(request.uri().path(), &app.parts.options.telemetry_path);
     let method = request.method();
     let answer = if route == Route::Unknown {
         Answer::text(StatusCode::NOT_FOUND, "nothing is here; / lists what there is")
@@ -115,7 +115,8 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
         dispatch(app, route, request).await
     };
     let code = answer.status().as_u16();
-    app.telemetry
+    app.parts
+        .telemetry
         .request_answered(method_label(method), route.as_label(), code, begun.elapsed());
     if method == Method::HEAD {
         answer.without_body()
@@ -135,7 +136,7 @@ async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> A
         Route::Probe => metrics::probe(app, headers, &query),
         Route::Landing => landing::answer(app),
         Route::Discovery => sd::answer(app, headers, request.uri()),
-        Route::Config => Answer::yaml((app.hooks.redacted_yaml)(&app.config())),
+        Route::Config => Answer::yaml((app.parts.hooks.redacted_yaml)(&app.config())),
         Route::Health => Answer::text(StatusCode::OK, "ok"),
         Route::HealthAll => health::all(app, &query),
         Route::HealthOne(name) => match decode_segment(name) {
@@ -172,14 +173,14 @@ fn healthy(app: &App) -> Answer {
 
 /// As Prometheus does it: 403 when the flag is not set, 500 with the reason when the new configuration is not valid.
 async fn reload(app: &App) -> Answer {
-    if !app.options.enable_lifecycle {
+    if !app.parts.options.enable_lifecycle {
         return Answer::text(
             StatusCode::FORBIDDEN,
             "Lifecycle API is not enabled; start with --web.enable-lifecycle",
         );
     }
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    if app.reload.try_send(sender).is_err() {
+    if app.parts.reload.try_send(sender).is_err() {
         return Answer::text(
             StatusCode::SERVICE_UNAVAILABLE,
             "other reloads are waiting; try again later",

@@ -21,7 +21,7 @@ struct Group {
 
 /// One entry per instance, with labels that make Prometheus scrape `/probe` for it.
 pub(super) fn answer(app: &App, headers: &HeaderMap, uri: &Uri) -> Answer {
-    let (scheme, authority, prefix) = match &app.options.external_url {
+    let (scheme, authority, prefix) = match &app.parts.options.external_url {
         Some(url) => (Some(url.scheme.as_str()), url.authority.clone(), url.path.as_str()),
         None => {
             let header = headers.get(HOST).and_then(|value| value.to_str().ok());

@@ -164,11 +164,11 @@ impl Acceptor {
         let (app, timeouts, watcher) = (self.app.clone(), self.timeouts, graceful.watcher());
         let mut cut = self.cut.clone();
         tokio::spawn(async move {
-            let open = app.telemetry.connection_opens();
+            let open = app.parts.telemetry.connection_opens();
             let progress = Arc::new(Progress::new());
             let socket = Guarded::new(stream, timeouts, progress.clone());
             let service = service_fn(|request| {
-                let answering = Answering::begin(progress.clone(), app.telemetry.request_begins());
+                let answering = Answering::begin(progress.clone(), app.parts.telemetry.request_begins());
                 let app = app.clone();
                 async move { Ok::<_, Infallible>(routes::answer(&app, &request).await.with_guard(answering)) }
             });

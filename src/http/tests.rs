@@ -118,7 +118,7 @@ impl Server {
 
     /// What a reload does that changes `limits.http_connections`.
     fn limit_connections(&self, limit: usize) {
-        let mut config = self.app.config.write().unwrap();
+        let mut config = self.app.parts.config.write().unwrap();
         let mut changed = ValidatedConfig::clone(&config);
         changed.limits.http_connections = limit;
         *config = Arc::new(changed);
@@ -383,7 +383,7 @@ async fn health_of_all_and_of_one() {
             connected: Some(false),
             ..InstanceDetails::default()
         };
-        fixtures::publish(&server.app.store, fixtures::snapshot(name, Instant::now(), dead));
+        fixtures::publish(&server.app.parts.store, fixtures::snapshot(name, Instant::now(), dead));
         let status = server.get("/health/redis").await;
         let expected = if name == "a" {
             (200, "degraded")
@@ -397,16 +397,16 @@ async fn health_of_all_and_of_one() {
 #[tokio::test]
 async fn readiness_comes_once_and_stays() {
     let server = Server::usual().await;
-    server.app.store.remove("a");
+    server.app.parts.store.remove("a");
     assert_eq!(server.get("/-/ready").await.status, 503);
     let polled = InstanceDetails {
         first_poll_ended: true,
         connected: Some(false),
         ..InstanceDetails::default()
     };
-    fixtures::publish(&server.app.store, fixtures::snapshot("a", Instant::now(), polled));
+    fixtures::publish(&server.app.parts.store, fixtures::snapshot("a", Instant::now(), polled));
     assert_eq!(server.get("/-/ready").await.status, 200);
-    server.app.store.remove("a");
+    server.app.parts.store.remove("a");
     assert_eq!(server.get("/-/ready").await.status, 200);
 }
 
@@ -420,7 +420,7 @@ async fn a_stopped_task_is_not_healthy() {
         turn_limit: Duration::from_secs(1),
         ..InstanceDetails::default()
     };
-    fixtures::publish(&server.app.store, fixtures::snapshot("a", now, wedged));
+    fixtures::publish(&server.app.parts.store, fixtures::snapshot("a", now, wedged));
     assert_eq!(server.get("/-/healthy").await.status, 503);
     assert_eq!(server.get("/health").await.text(), "ok\n");
 }
@@ -591,7 +591,7 @@ async fn a_client_that_does_not_read_is_cut() {
     let many = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     let cut = async { while stream.write_all(many.as_bytes()).await.is_ok() {} };
     bounded(cut).await;
-    let connections = || server.app.telemetry.encode(crate::exposition::Dialect::Text);
+    let connections = || server.app.parts.telemetry.encode(crate::exposition::Dialect::Text);
     bounded(async {
         while !connections().contains("redis_session_exporter_http_connections 0") {
             tokio::task::yield_now().await;
