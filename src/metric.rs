@@ -61,6 +61,42 @@ pub struct Descriptor {
     pub source: &'static str,
 }
 
+/// Most metrics that the configuration may define over the life of a process. Each is kept for ever (descriptors are `'static`, since
+/// samples are rendered on another task than the one that defines them), a few hundred bytes; a file that is reloaded with the
+/// same names adds nothing.
+const MAX_DEFINED: usize = 10_000;
+
+/// The metrics that the configuration defined so far.
+static DEFINED: std::sync::Mutex<Vec<&'static Descriptor>> = std::sync::Mutex::new(Vec::new());
+
+/// The descriptor of a metric that the configuration defines, `label` being its only label. The same definition gives the same
+/// descriptor, so that the samples of several instances are one family.
+///
+/// Returns `None` when 10,000 different metrics were defined since the process started.
+pub fn define(kind: MetricKind, name: &str, help: &str, label: Option<&str>) -> Option<&'static Descriptor> {
+    let mut defined = DEFINED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let is_same = |known: &&&'static Descriptor| {
+        known.kind == kind && known.name == name && known.help == help && known.labels.first().copied() == label
+    };
+    if let Some(known) = defined.iter().find(is_same) {
+        return Some(known);
+    }
+    if defined.len() >= MAX_DEFINED {
+        return None;
+    }
+    let keep = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    let labels: Vec<&'static str> = label.map(keep).into_iter().collect();
+    let descriptor: &'static Descriptor = Box::leak(Box::new(Descriptor {
+        name: keep(name),
+        kind,
+        labels: Vec::leak(labels),
+        help: keep(help),
+        source: "the application, by `application_metrics`",
+    }));
+    defined.push(descriptor);
+    Some(descriptor)
+}
+
 /// Base units that OpenMetrics may announce in `# UNIT`, as they end a name.
 const UNITS: [&str; 3] = ["seconds", "bytes", "ratio"];
 

@@ -10,6 +10,7 @@
 //! `redis_session_exporter_collector_unavailable`.
 
 pub mod admission;
+pub mod application;
 pub mod clients;
 pub mod cluster;
 pub mod commandstats;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod connect;
 pub mod cpu;
 pub mod errorstats;
+pub mod events;
 pub mod expectations;
 pub mod facts;
 pub mod identity;
@@ -25,10 +27,12 @@ pub mod keyspace;
 mod known_fields;
 pub mod latency;
 pub mod memory;
+pub mod operations;
 pub mod persistence;
 pub mod ping;
 pub mod replication;
 pub mod server;
+pub mod session_probe;
 pub mod sessions;
 pub mod slowlog;
 pub mod stats;
@@ -104,6 +108,10 @@ pub const ALL: &[&Spec] = &[
     &cluster::SPEC,
     &config::SPEC,
     &sessions::SPEC,
+    &events::SPEC,
+    &operations::SPEC,
+    &session_probe::SPEC,
+    &application::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.
@@ -184,6 +192,31 @@ pub struct PollContext<'a> {
     pub unavailable: &'a BTreeMap<String, Unavailable>,
     /// Wall clock at the moment of the reply, seconds since 1970, for timestamps only.
     pub unix_seconds: f64,
+    /// What scans and events have found out about sessions.
+    pub sessions: &'a SessionKnowledge,
+}
+
+/// What scans, events and our own connections know, for collectors that read the server's statistics with it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionKnowledge {
+    /// Sessions of all stores over the keys of all databases, 0 to 1, at the last scan; `None` before the first.
+    pub share_of_keys: Option<f64>,
+    /// Keys that events showed to be created in the stores since this process watches, including those that are not logins
+    /// (copies, restores); `None` while events are not heard or do not tell creations. Never falls.
+    pub keys_created: Option<u64>,
+    /// The Redis types of the keys of the stores; empty when they are not known, which means any.
+    pub key_types: std::collections::BTreeSet<crate::config::presets::KeyType>,
+    /// Commands that this exporter itself has sent to the instance, over all its connections, by name as commandstats writes it.
+    pub own_calls: BTreeMap<String, OwnCalls>,
+}
+
+/// What this exporter itself has sent of one command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnCalls {
+    /// Commands that the server answered.
+    pub answered: u64,
+    /// Of these, those that it answered with an error.
+    pub failed: u64,
 }
 
 impl PollContext<'_> {

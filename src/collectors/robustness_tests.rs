@@ -1,7 +1,7 @@
 //! Whatever a server sends, collectors answer with samples or an error: they never panic, and never name a series twice.
 
 use super::testing::Scene;
-use super::{ALL, Build, PollContext};
+use super::{ALL, Build, PollContext, SessionKnowledge};
 use crate::redis::{Command, Info, Reply};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -162,6 +162,7 @@ fn without_info_every_collector_says_so() {
         };
         let without = scene.with_context(|context| {
             let context = PollContext {
+                sessions: &SessionKnowledge::default(),
                 info: None,
                 server: context.server,
                 replies: context.replies,

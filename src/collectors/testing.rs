@@ -1,7 +1,9 @@
 //! What tests of collectors share: a scene with an INFO reply, other replies and options, and a reader of recorded replies.
 
 use super::identity::identify;
-use super::{Build, CollectError, Expectations, Options, PollContext, Server, Spec, Unavailable, config};
+use super::{
+    Build, CollectError, Expectations, Options, PollContext, Server, SessionKnowledge, Spec, Unavailable, config,
+};
 use crate::metric::Samples;
 use crate::redis::{Command, Info, Reply};
 use bytes::Bytes;
@@ -57,6 +59,7 @@ impl Scene {
 
     pub fn with_context<T>(&self, act: impl FnOnce(&PollContext<'_>) -> T) -> T {
         act(&PollContext {
+            sessions: &SessionKnowledge::default(),
             info: Some(&self.info),
             server: &self.server,
             replies: &self.replies,

@@ -1,7 +1,7 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use crate::collectors::{CollectError, Server};
+use crate::collectors::{CollectError, Server, SessionKnowledge};
 use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::poller::info_poll::{self, InfoPoll};
@@ -151,15 +151,28 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     }
     let mut running = info_poll::collectors_of(config);
     let mut capabilities = Capabilities::default();
-    let poll = info_poll::poll(&mut connection, &mut running, None, &mut capabilities, deadline())
-        .await
-        .map_err(|error| ("poll", error))?;
+    let poll = info_poll::poll(
+        &mut connection,
+        &mut running,
+        None,
+        &mut capabilities,
+        &SessionKnowledge::default(),
+        deadline(),
+    )
+    .await
+    .map_err(|error| ("poll", error))?;
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
     let is_replica = poll.info.as_ref().and_then(|info| info.get("role")) == Some("slave");
     describe_sessions(report, config, is_replica);
     if config.collectors.get("sessions").copied().unwrap_or(true) {
-        databases.extend(config.sessions.iter().flat_map(|store| store.databases.iter().copied()));
+        databases.extend(
+            config
+                .sessions
+                .configured()
+                .iter()
+                .flat_map(|store| store.databases.iter().copied()),
+        );
     }
     for database in databases {
         describe_database(report, config, &mut connection, database)
@@ -247,7 +260,7 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
 
 /// What is said about sessions as a whole, before each database.
 fn describe_sessions(report: &mut Report, config: &InstanceConfig, is_replica: bool) {
-    if config.sessions.is_empty() {
+    if config.sessions.configured().is_empty() {
         report.line(
             "sessions",
             "no store is configured: name one under `sessions` to count sessions",
@@ -303,6 +316,7 @@ async fn describe_database(
     problems.dedup();
     let stores: Vec<&str> = config
         .sessions
+        .configured()
         .iter()
         .filter(|store| store.databases.contains(&database))
         .map(|store| store.name.as_str())

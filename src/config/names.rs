@@ -126,11 +126,8 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 15] = [
+pub(super) const LATER_COLLECTORS: [&str; 12] = [
     "tls",
-    "events",
-    "session_probe",
-    "application",
     "client_list",
     "config_all",
     "system",

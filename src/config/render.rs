@@ -124,7 +124,7 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         },
         expect: shown_expect(&instance.expect),
         collectors: &instance.collectors,
-        sessions: instance.sessions.iter().map(shown_store).collect(),
+        sessions: instance.sessions.configured().iter().map(shown_store).collect(),
     }
 }
 

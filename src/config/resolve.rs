@@ -11,7 +11,10 @@ use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
 use super::stores::StoreDraft;
 use super::types::PasswordSource;
-use super::{InstanceConfig, Limits, PollConfig, ScanConfig, StoreConfig, ValidatedConfig};
+use super::{
+    InstanceConfig, Limits, Operations, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig, StoreConfig,
+    ValidatedConfig,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +44,15 @@ pub const DEFAULT_LABEL_VALUES: usize = 50;
 pub const DEFAULT_HTTP_CONNECTIONS: usize = 256;
 /// `limits.scan_remembered_keys`: at about 16 bytes each 16 MB per store while a pass runs.
 pub const DEFAULT_SCAN_REMEMBERED_KEYS: usize = 1_000_000;
+/// `limits.scan_detail_keys`: the rank of a quantile read from 2,500 random sessions is off by less than 2 % of the whole 19 times
+/// in 20, and asking for their TTL, type and size takes the server about 10 ms.
+pub const DEFAULT_SCAN_DETAIL_KEYS: usize = 2_500;
+/// `scan.sample_keys`: a store with a third of the keys is counted to 2 % then, for 20 ms of the server's time.
+pub const DEFAULT_SAMPLE_KEYS: u64 = 20_000;
+/// `session_probe.interval`: as often as INFO.
+pub const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(15);
+/// `session_probe.prefix`: a name that no application uses.
+pub const DEFAULT_PROBE_PREFIX: &str = "redis-session-exporter:probe:";
 
 /// Makes the configuration, or notes why it cannot.
 pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<ValidatedConfig> {
@@ -98,7 +110,7 @@ fn default_instance() -> Option<InstanceDraft> {
             path: String::new(),
         }),
         layer: Layer::default(),
-        sessions: Vec::new(),
+        sessions: SessionsConfig::Auto,
     })
 }
 
@@ -107,6 +119,7 @@ fn resolve_limits(draft: &LimitsDraft) -> Limits {
         http_connections: draft.http_connections.unwrap_or(DEFAULT_HTTP_CONNECTIONS),
         label_values: draft.label_values.unwrap_or(DEFAULT_LABEL_VALUES),
         scan_remembered_keys: draft.scan_remembered_keys.unwrap_or(DEFAULT_SCAN_REMEMBERED_KEYS),
+        scan_detail_keys: DEFAULT_SCAN_DETAIL_KEYS,
     }
 }
 
@@ -150,6 +163,7 @@ fn resolve_instance(
                 .iter()
                 .find_map(|layer| layer.redis_share)
                 .unwrap_or(DEFAULT_REDIS_SHARE),
+            sample_keys: DEFAULT_SAMPLE_KEYS,
         },
         collectors,
         expect: Expectations {
@@ -159,13 +173,26 @@ fn resolve_instance(
                 .unwrap_or_default(),
             persistence: layers.iter().find_map(|layer| layer.persistence),
         },
-        sessions: draft
-            .sessions
-            .iter()
-            .map(|store| resolve_store(store, address.database))
-            .collect(),
+        sessions: match &draft.sessions {
+            SessionsConfig::Auto => SessionsConfig::Auto,
+            SessionsConfig::Stores(stores) => SessionsConfig::Stores(
+                stores
+                    .iter()
+                    .map(|store| resolve_store(store, address.database))
+                    .collect(),
+            ),
+        },
+        scan_from: Vec::new(),
+        operations: Operations::Auto,
+        session_probe: SessionProbeConfig {
+            enabled: false,
+            interval: DEFAULT_PROBE_INTERVAL,
+            prefix: DEFAULT_PROBE_PREFIX.to_owned(),
+        },
+        application_metrics: Vec::new(),
         label_values: limits.label_values,
         scan_remembered_keys: limits.scan_remembered_keys,
+        scan_detail_keys: limits.scan_detail_keys,
         address,
     })
 }

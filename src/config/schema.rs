@@ -2,12 +2,13 @@
 //! `resolve` merges them.
 
 use super::Persistence;
+use super::SessionsConfig;
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::names::{EVICTION_POLICIES, LATER_COLLECTORS, Scope, known_collectors, nearest, reserved_labels};
 use super::password_file;
 use super::problem::Place;
-use super::stores::{StoreDraft, sessions};
+use super::stores::sessions;
 use super::tree::{Kind, Node};
 use super::types::{PasswordSource, Secret};
 use std::collections::BTreeMap;
@@ -71,7 +72,7 @@ pub(super) struct InstanceDraft {
     pub(super) name: Option<Located<String>>,
     pub(super) address: Option<Located<ParsedAddress>>,
     pub(super) layer: Layer,
-    pub(super) sessions: Vec<StoreDraft>,
+    pub(super) sessions: SessionsConfig,
 }
 
 /// The whole file.

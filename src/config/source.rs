@@ -9,7 +9,7 @@ use super::resolve::resolve;
 use super::schema::{self, ConfigDraft, InstanceDraft, Layer, MAX_INSTANCES};
 use super::tree::{self, MAX_FILE_BYTES};
 use super::types::{PasswordSource, Secret};
-use super::{ValidatedConfig, resolve::DEFAULT_ADDRESS};
+use super::{SessionsConfig, ValidatedConfig, resolve::DEFAULT_ADDRESS};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -225,7 +225,7 @@ fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, C
                     name: None,
                     address: Some(unplaced(parsed)),
                     layer: Layer::default(),
-                    sessions: Vec::new(),
+                    sessions: SessionsConfig::Auto,
                 });
             }
             Err(error) => decoder.problems.add(None, "", error.to_string()),

@@ -1,13 +1,15 @@
 //! The shape of `instances[].sessions`: the families of keys that are sessions.
 
-use super::StoreConfig;
 use super::address::MAX_DATABASE;
 use super::decode::{Decoder, Field, Fields, TextRule};
 use super::names::Scope;
+use super::presets::TtlKind;
 use super::problem::Place;
 use super::schema::MAX_NAME_BYTES;
 use super::tree::Kind;
+use super::{CountMode, EventsMode, SessionsConfig, StoreConfig};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Most stores of one instance: each key that a scan meets is held against all of them.
 const MAX_STORES: usize = 64;
@@ -21,23 +23,32 @@ const MAX_DATABASES: usize = 64;
 /// One item of `sessions`; `databases` is empty when the address decides.
 pub(super) type StoreDraft = StoreConfig;
 
-/// Decodes `sessions` of an instance; `auto` names no store in this version.
-pub(super) fn sessions(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Vec<StoreDraft> {
-    let Some(field) = fields.get("sessions") else {
-        return Vec::new();
-    };
-    if let Kind::Scalar { .. } = &field.node.kind {
-        if !field.node.is_null()
-            && let Some(text) = decoder.scalar(field)
-            && &*text.text != "auto"
-        {
-            decoder.refuse(
-                field,
-                "must be `auto` or a list of stores; begin each store with `- store: NAME`",
-            );
+/// Decodes `sessions` of an instance; without the key it is `auto`.
+pub(super) fn sessions(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> SessionsConfig {
+    match fields.get("sessions") {
+        None => SessionsConfig::Auto,
+        Some(field) if matches!(field.node.kind, Kind::Scalar { .. }) => {
+            scalar(decoder, field);
+            SessionsConfig::Auto
         }
-        return Vec::new();
+        Some(field) => SessionsConfig::Stores(stores(decoder, field)),
     }
+}
+
+/// The only word that may stand in place of a list is `auto`.
+fn scalar(decoder: &mut Decoder<'_>, field: &Field<'_>) {
+    if !field.node.is_null()
+        && let Some(text) = decoder.scalar(field)
+        && &*text.text != "auto"
+    {
+        decoder.refuse(
+            field,
+            "must be `auto` or a list of stores; begin each store with `- store: NAME`",
+        );
+    }
+}
+
+fn stores(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<StoreDraft> {
     let Some(items) = decoder.items(field) else {
         return Vec::new();
     };
@@ -119,11 +130,22 @@ fn store(decoder: &mut Decoder<'_>, item: &Field<'_>) -> Option<(StoreDraft, Pla
     let name = decoder.text(field, &TextRule::line(MAX_NAME_BYTES))?;
     let store = StoreDraft {
         name,
+        preset: None,
         matches,
         excludes,
+        id: None,
+        key_type: None,
+        ttl: TtlKind::default(),
+        ttl_offset: Duration::ZERO,
+        index_key: None,
         databases,
         capacity,
         expected_ttl,
+        count: CountMode::Auto,
+        events: EventsMode::Auto,
+        sources: Vec::new(),
+        encryption: None,
+        app_label: false,
     };
     Some((store, field.place, field.path.clone()))
 }

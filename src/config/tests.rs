@@ -131,7 +131,7 @@ fn an_empty_file_is_the_built_in_default() {
     assert_eq!(instance.password, PasswordSource::None);
     assert_eq!(instance.poll.ping_stale_after, Duration::from_secs(15));
     assert_eq!(instance.poll.info_stale_after, Duration::from_secs(45));
-    assert!(instance.sessions.is_empty());
+    assert!(instance.sessions.is_auto());
     assert_eq!(instance.collectors.len(), known_collectors().len());
 }
 
@@ -156,14 +156,17 @@ fn the_nearest_level_decides() {
     assert!(first.collectors["slowlog"] && !first.collectors["latency"] && !second.collectors["slowlog"]);
     assert_eq!(first.expect.maxmemory_policy, ["noeviction", "volatile-ttl"]);
     assert_eq!(second.expect.maxmemory_policy, ["noeviction"]);
-    assert_eq!(first.sessions[0].databases, [0, 2]);
-    assert_eq!(first.sessions[1].databases, [2], "the address's own");
-    assert_eq!(first.sessions[0].excludes, ["sess:lock:*"]);
-    assert_eq!(first.sessions[0].expected_ttl, Some(Duration::from_secs(86_400)));
+    assert_eq!(first.sessions.configured()[0].databases, [0, 2]);
+    assert_eq!(first.sessions.configured()[1].databases, [2], "the address's own");
+    assert_eq!(first.sessions.configured()[0].excludes, ["sess:lock:*"]);
+    assert_eq!(
+        first.sessions.configured()[0].expected_ttl,
+        Some(Duration::from_secs(86_400))
+    );
     assert_eq!(first.label_values, 10);
     assert_eq!(second.name, "[2001:db8::1]:7000");
     assert_eq!(third.name, "/run/redis/redis.sock");
-    assert_eq!(third.sessions[0].databases, [5]);
+    assert_eq!(third.sessions.configured()[0].databases, [5]);
     assert_eq!(whole.limits.scan_remembered_keys, 0);
 }
 
@@ -292,8 +295,8 @@ fn the_shipped_file_runs_as_it_is() {
     let loaded = load(&Source::File(path.clone()), &Environment::of_pairs(&[])).unwrap();
     let instance = &loaded.config.instances[0];
     assert_eq!(instance.address.to_string(), "redis://127.0.0.1:6379/0");
-    assert_eq!(instance.sessions[0].name, "web");
-    assert_eq!(instance.sessions[0].matches, ["sess:*"]);
+    assert_eq!(instance.sessions.configured()[0].name, "web");
+    assert_eq!(instance.sessions.configured()[0].matches, ["sess:*"]);
     let text = std::fs::read_to_string(path).unwrap();
     for key in every_key() {
         assert!(text.contains(&format!("{key}:")), "exporter.yaml does not show `{key}`");

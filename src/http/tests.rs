@@ -83,6 +83,7 @@ impl Server {
                 http_connections: DEFAULT_HTTP_CONNECTIONS,
                 label_values: 50,
                 scan_remembered_keys: 1000,
+                scan_detail_keys: 100,
             },
         });
         let (reload, reloads) = mpsc::channel(1);

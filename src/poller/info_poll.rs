@@ -1,6 +1,6 @@
 //! One INFO poll: a single pipelined batch for all collectors, then each collector on its replies.
 
-use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, Spec};
+use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, SessionKnowledge, Spec};
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
@@ -85,6 +85,7 @@ pub async fn poll(
     running: &mut [RunningCollector],
     known: Option<&Server>,
     capabilities: &mut Capabilities,
+    sessions: &SessionKnowledge,
     deadline: Instant,
 ) -> Result<InfoPoll, RedisError> {
     let started = Instant::now();
@@ -124,6 +125,7 @@ pub async fn poll(
         replies: &replies,
         unavailable: capabilities.all(),
         unix_seconds,
+        sessions,
     };
     let exchange = started.elapsed();
     let outcomes = running

@@ -3,7 +3,10 @@
 //! `exchanges` holds what happens on the kept connection (PING, INFO), `actors` what runs beside it (the fresh connection, scans).
 
 mod actors;
+mod application;
+mod counts;
 mod exchanges;
+mod session_probe;
 
 use super::Configuration;
 use super::accumulators::Accumulators;
@@ -12,8 +15,8 @@ use super::publish;
 use super::scan::{ScanFailure, ScanOutcome, ScanProgress};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
-use crate::collectors::Server;
-use crate::config::{InstanceConfig, ValidatedConfig};
+use crate::collectors::{Server, SessionKnowledge};
+use crate::config::{InstanceConfig, StoreConfig, ValidatedConfig};
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
 use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, Unavailable};
@@ -140,6 +143,16 @@ pub struct Instance {
     reported_missing: BTreeSet<(String, Unavailable)>,
     probe_task: Option<AbortOnDrop>,
     scan_task: Option<AbortOnDrop>,
+    /// The stores that are counted: those of the file, or those that were recognised.
+    pub(super) stores: Arc<[StoreConfig]>,
+    /// What scans and events found out, for collectors.
+    pub(super) knowledge: SessionKnowledge,
+    /// The session counts between scans, and the listener to keyspace notifications.
+    counts: counts::Counts,
+    /// The synthetic session.
+    session_probe: session_probe::SessionProbe,
+    /// The application's own metrics.
+    application: application::Application,
     /// Number of the last pass that was started.
     scan_number: u64,
     /// When scanning was found to be denied.
@@ -182,6 +195,11 @@ impl Instance {
             reported_missing: BTreeSet::new(),
             probe_task: None,
             scan_task: None,
+            stores: config.sessions.configured().into(),
+            knowledge: SessionKnowledge::default(),
+            counts: counts::Counts::new(),
+            session_probe: session_probe::SessionProbe::new(&config, start),
+            application: application::Application::new(&config, start),
             scan_number: 0,
             scan_denied_at: None,
             reports: mpsc::channel(RESULT_QUEUE),
@@ -214,6 +232,15 @@ impl Instance {
                     self.on_info().await;
                     self.info.advance(Instant::now());
                 }
+                () = tokio::time::sleep_until(self.session_probe.ticker.next()), if self.session_probe.is_on => {
+                    self.on_session_probe().await;
+                    self.session_probe.ticker.advance(Instant::now());
+                }
+                () = tokio::time::sleep_until(self.application.ticker.next()), if self.application.is_on => {
+                    self.on_application().await;
+                    self.application.ticker.advance(Instant::now());
+                }
+                () = self.counts.due() => self.on_counts_due().await,
                 () = tokio::time::sleep_until(self.connect.next()) => {
                     self.start_probe();
                     self.connect.advance(Instant::now());
@@ -231,6 +258,8 @@ impl Instance {
     pub async fn run_once(&mut self, paced: bool) -> bool {
         self.on_ping().await;
         self.on_info().await;
+        self.on_session_probe().await;
+        self.on_application().await;
         self.start_probe();
         self.start_scan(paced);
         self.finish_tasks().await;
@@ -286,7 +315,11 @@ impl Instance {
             self.give_up_scan();
             self.scan.hasten(now);
         }
+        self.session_probe.reconfigure(&new, now);
+        self.application.reconfigure(&new, now);
         if old.sessions != new.sessions {
+            self.stores = new.sessions.configured().into();
+            self.on_stores_changed();
             self.withdraw_sessions();
             self.tell_of_missing_stores();
         }
@@ -302,7 +335,7 @@ impl Instance {
 
     /// Says in the log why `sessions_active` is absent, where nothing is named that could be counted.
     fn tell_of_missing_stores(&self) {
-        if self.is_on("sessions") && self.config.sessions.is_empty() {
+        if self.is_on("sessions") && self.config.sessions.configured().is_empty() {
             tracing::info!(
                 instance = %self.name,
                 "no session store is configured; sessions_active is absent until one is named under `sessions`"
@@ -347,7 +380,7 @@ impl Instance {
     }
 
     fn scans(&self) -> bool {
-        self.is_on("sessions") && !self.config.sessions.is_empty() && self.is_replica != Some(true)
+        self.is_on("sessions") && !self.stores.is_empty() && self.is_replica != Some(true)
     }
 
     /// Makes a section of samples and counts what it had to leave out.

@@ -117,9 +117,9 @@ fn unix_seconds(time: SystemTime) -> f64 {
 /// What a complete pass found.
 pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Samples {
     let mut samples = Samples::new();
-    for (index, store) in config.sessions.iter().enumerate() {
-        if let Some(active) = outcome.sessions.get(&index) {
-            samples.push_with(&sessions::ACTIVE, store_label(&store.name), *active as f64);
+    for (index, store) in config.sessions.configured().iter().enumerate() {
+        if let Some(active) = outcome.stores.get(&index) {
+            samples.push_with(&sessions::ACTIVE, store_label(&store.name), active.total().value);
         }
         if let Some(capacity) = store.capacity {
             samples.push_with(&sessions::MAX_CAPACITY, store_label(&store.name), capacity as f64);

@@ -3,6 +3,7 @@
 use crate::config::InstanceConfig;
 use crate::redis::reason::classify_error_reply;
 use crate::redis::{Command, Connection, Connector, Reason, RedisError, Reply, sanitised_code, unavailability};
+use crate::sessions::figures::{Estimate, StoreFigures};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, PACED_COUNT, Page, PassError, Progress, UNPACED_COUNT};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,8 @@ pub struct ScanOutcome {
     pub duration: Duration,
     /// The databases of the pass.
     pub databases: Vec<DatabaseOutcome>,
-    /// Sessions per store, by its index in the configuration, over all its databases.
-    pub sessions: BTreeMap<usize, u64>,
+    /// What was found of each store, by its index among the instance's stores, over all its databases.
+    pub stores: BTreeMap<usize, StoreFigures>,
     /// When the pass ended.
     pub ended_at: SystemTime,
 }
@@ -86,6 +87,7 @@ pub async fn run<R: From<ScanProgress> + Send>(
     };
     let wanted: BTreeSet<u32> = config
         .sessions
+        .configured()
         .iter()
         .flat_map(|store| store.databases.iter().copied())
         .collect();
@@ -107,10 +109,22 @@ pub async fn run<R: From<ScanProgress> + Send>(
             *sessions.entry(store).or_insert(0) += found;
         }
     }
+    let figures = |found: u64| StoreFigures {
+        active: BTreeMap::from([(None, Estimate::exact(found as f64))]),
+        without_ttl: None,
+        ttl_exceeding: None,
+        memory_bytes: None,
+        unencrypted: None,
+        ttl_remaining: None,
+        size: None,
+    };
     Ok(ScanOutcome {
         duration: started.elapsed(),
         databases,
-        sessions,
+        stores: sessions
+            .into_iter()
+            .map(|(store, found)| (store, figures(found)))
+            .collect(),
         ended_at: SystemTime::now(),
     })
 }
@@ -130,6 +144,7 @@ impl<'a> Pass<'a> {
     fn new(config: &'a InstanceConfig, share: f64, database: u32) -> Self {
         let stores = config
             .sessions
+            .configured()
             .iter()
             .enumerate()
             .filter(|(_, store)| store.databases.contains(&database));

@@ -2,7 +2,7 @@
 //!
 //! The pass yields commands and absorbs replies; it never holds a key name longer than it takes to look at it.
 
-use super::glob::Glob;
+use super::stores::{MAX_MATCHED_KEY_BYTES, Store};
 use crate::config::StoreConfig;
 use crate::redis::{Command, Reply};
 use std::collections::HashSet;
@@ -25,10 +25,6 @@ const MAX_TIMES_DATABASE: u64 = 8;
 /// Keys that may come on top: the database may have been empty at the start and filled meanwhile.
 const EXTRA_KEYS: u64 = 50_000_000;
 
-/// Longest key that is held against globs, in bytes. Session keys are shorter than 200; Redis allows 512 MiB, and one glob over such
-/// a key would hold a worker of the runtime for a second. Longer keys count as examined and match nothing.
-pub const MAX_MATCHED_KEY_BYTES: usize = 16 * 1024;
-
 /// Keys of one reply that are looked at in one go. A server may return more than COUNT (a small hash table comes whole, a hostile server
 /// sends what it likes), and other instances wait while one worker matches. With the usual handful of globs this is a millisecond.
 const KEYS_PER_TURN: usize = 4096;
@@ -36,39 +32,12 @@ const KEYS_PER_TURN: usize = 4096;
 /// Bytes of keys that are looked at in one go, for the same reason.
 const BYTES_PER_TURN: usize = 256 * 1024;
 
-/// Decides whether a key belongs to a store.
-#[derive(Debug, Clone)]
-pub struct StoreMatcher {
-    matches: Vec<Glob>,
-    excludes: Vec<Glob>,
-}
-
-impl StoreMatcher {
-    /// From the configuration of a store.
-    pub fn new(store: &StoreConfig) -> Self {
-        let compile = |globs: &[String]| globs.iter().map(|glob| Glob::new(glob.as_bytes())).collect();
-        Self {
-            matches: compile(&store.matches),
-            excludes: compile(&store.excludes),
-        }
-    }
-
-    /// Whether one of the globs matches and none of the excluded ones does. A key over [`MAX_MATCHED_KEY_BYTES`] does not belong to
-    /// any store.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        if key.len() > MAX_MATCHED_KEY_BYTES {
-            return false;
-        }
-        self.matches.iter().any(|glob| glob.matches(key)) && !self.excludes.iter().any(|glob| glob.matches(key))
-    }
-}
-
 /// Sessions of one store in one database, as far as the pass has come.
 #[derive(Debug)]
 struct StoreCount {
     /// Index of the store in the instance's configuration.
     store: usize,
-    matcher: StoreMatcher,
+    matcher: Store,
     sessions: u64,
     /// Hashes of the keys counted, so that a key which SCAN returns twice around a rehash counts once.
     seen: HashSet<u64, IdentityState>,
@@ -166,7 +135,7 @@ impl DatabasePass {
         let stores = stores
             .map(|(store, config)| StoreCount {
                 store,
-                matcher: StoreMatcher::new(config),
+                matcher: Store::new(config, ""),
                 sessions: 0,
                 seen: HashSet::default(),
             })
@@ -282,8 +251,7 @@ mod tests {
             matches: matches.iter().map(|glob| (*glob).to_owned()).collect(),
             excludes: excludes.iter().map(|glob| (*glob).to_owned()).collect(),
             databases: vec![0],
-            capacity: None,
-            expected_ttl: None,
+            ..crate::sessions::stores::testing::store("web")
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::types::{Address, Endpoint, PasswordSource};
-use crate::config::{PollConfig, ScanConfig};
+use crate::config::{Operations, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig};
 use crate::exposition::fixtures;
 use crate::snapshot::details::{DatedError, StoreFacts};
 use std::time::Duration;
@@ -34,10 +34,22 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
             ping_stale_after: 15 * second,
             info_stale_after: 45 * second,
         },
-        scan: ScanConfig { redis_share: 0.02 },
+        scan: ScanConfig {
+            redis_share: 0.02,
+            sample_keys: 20_000,
+        },
         collectors: BTreeMap::new(),
         expect: Default::default(),
-        sessions: Vec::new(),
+        sessions: SessionsConfig::Auto,
+        scan_from: Vec::new(),
+        operations: Operations::Auto,
+        session_probe: SessionProbeConfig {
+            enabled: false,
+            interval: Duration::from_secs(15),
+            prefix: "probe:".to_owned(),
+        },
+        application_metrics: Vec::new(),
+        scan_detail_keys: 100,
         label_values: 50,
         scan_remembered_keys: 1000,
     }

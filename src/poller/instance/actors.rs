@@ -62,6 +62,7 @@ impl Instance {
         self.scan_denied_at = None;
         self.accumulators.connects += 1;
         self.scan_number += 1;
+        self.note_pass_started();
         let number = self.scan_number;
         let connector = self.connector.clone();
         let reports = self.reports.0.clone();
@@ -168,6 +169,7 @@ impl Instance {
                 let lifetime = self.config.poll.scan_stale_after(outcome.duration);
                 let samples = publish::session_samples(&self.config, &outcome);
                 self.show("sessions", publish::VALUES, samples, Some(lifetime));
+                self.note_counts(&outcome, lifetime);
                 self.details.sessions = store_facts(&self.config, &outcome, lifetime);
                 self.last_success.insert("scan", outcome.ended_at);
                 self.note_collector("sessions", Ok(()), duration);
@@ -203,10 +205,11 @@ fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duratio
     let expires_at = std::time::Instant::now() + lifetime;
     config
         .sessions
+        .configured()
         .iter()
         .enumerate()
         .filter_map(|(index, store)| {
-            let active = *outcome.sessions.get(&index)?;
+            let active = outcome.stores.get(&index)?.total().value.round() as u64;
             Some(StoreFacts {
                 name: store.name.clone(),
                 active,

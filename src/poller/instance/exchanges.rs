@@ -163,7 +163,15 @@ impl Instance {
         let outcome = match connection {
             Some(connection) => {
                 let known = self.server.as_ref();
-                info_poll::poll(connection, &mut self.running, known, &mut self.capabilities, deadline).await
+                info_poll::poll(
+                    connection,
+                    &mut self.running,
+                    known,
+                    &mut self.capabilities,
+                    &self.knowledge,
+                    deadline,
+                )
+                .await
             }
             // The next PING reconnects and brings INFO forward; a second attempt here would only add to a dead server's load.
             None => {
