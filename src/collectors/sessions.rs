@@ -13,6 +13,9 @@ pub static SPEC: Spec = Spec {
     descriptors: || {
         vec![
             &ACTIVE,
+            &ACTIVE_LOW,
+            &ACTIVE_HIGH,
+            &ACTIVE_DRIFT,
             &MAX_CAPACITY,
             &EXPECTED_TTL,
             &SCAN_DURATION,
@@ -32,6 +35,36 @@ pub static ACTIVE: Descriptor = Descriptor::new(
     "Sessions that the store holds, from the last complete scan: the keys that match one glob of the store's `match` and none of its \
      `exclude`.",
     "this exporter: SCAN",
+)
+.with_labels(&["store", "app"]);
+
+/// Lower end of the 95 % interval of [`ACTIVE`].
+pub static ACTIVE_LOW: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_active_low",
+    "Lower end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly. Absent after events were \
+     missed, until the next pass.",
+    "this exporter: SCAN",
+)
+.with_labels(&["store", "app"]);
+
+/// Upper end of the 95 % interval of [`ACTIVE`].
+pub static ACTIVE_HIGH: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_active_high",
+    "Upper end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly. Absent after events were \
+     missed, until the next pass.",
+    "this exporter: SCAN",
+)
+.with_labels(&["store", "app"]);
+
+/// What the last pass corrected.
+pub static ACTIVE_DRIFT: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_active_drift",
+    "What the last pass added to sessions_active (negative: took from it) to correct what events had made of it. 0 when events and \
+     pass agree; absent without events.",
+    "this exporter: SCAN, keyspace notifications",
 )
 .with_labels(&["store"]);
 

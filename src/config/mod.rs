@@ -85,6 +85,15 @@ pub struct InstanceConfig {
     pub scan_detail_keys: usize,
 }
 
+impl InstanceConfig {
+    /// Whether one of the application's metrics has this name and so replaces ours for this instance.
+    pub fn is_replaced(&self, name: &str) -> bool {
+        self.application_metrics
+            .iter()
+            .any(|metric| metric.descriptor.name == name)
+    }
+}
+
 /// `sessions` of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionsConfig {

@@ -148,6 +148,7 @@ pub(super) const fn reserved_labels() -> &'static [&'static str] {
     &[
         "abi_version",
         "api",
+        "app",
         "build_date",
         "certificate",
         "check",
