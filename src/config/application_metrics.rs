@@ -126,7 +126,7 @@ fn metric(decoder: &mut Decoder<'_>, item: &Field<'_>) -> Option<MetricDraft> {
         let number = decoder.whole_number(field, 0, u64::from(MAX_DATABASE))?;
         u32::try_from(number).ok()
     });
-    let label = fields.get("label").and_then(|field| label(decoder, field));
+    let label = fields.get("label").map(|field| label(decoder, field));
     let read = read(decoder, item, &fields, kind);
     let (label_values, max_label_values) = label_values(decoder, &fields);
     let buckets = buckets(decoder, &fields, kind, name.as_ref());
@@ -145,7 +145,11 @@ fn metric(decoder: &mut Decoder<'_>, item: &Field<'_>) -> Option<MetricDraft> {
         name,
         kind: kind?,
         help: help?,
-        label,
+        // A label that is of no use is a problem already, and not also another shape.
+        label: match label {
+            Some(label) => Some(label?),
+            None => None,
+        },
         key: key?,
         database,
         read: read?,
