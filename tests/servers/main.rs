@@ -23,3 +23,5 @@ mod permissions;
 mod reload;
 mod server_faults;
 mod sessions;
+mod sessions_faults;
+mod sessions_scan;

@@ -159,8 +159,11 @@ impl Instance {
             }
             return;
         }
-        self.accumulators.connect_failures += u64::from(failure.at_connect);
-        self.accumulators.errors.add(failure.error.reason);
+        // A replica that is scanned in place of the instance says nothing about the instance.
+        if !failure.at_replica {
+            self.accumulators.connect_failures += u64::from(failure.at_connect);
+            self.accumulators.errors.add(failure.error.reason);
+        }
         self.note_collector("sessions", Err(failure.error.message), duration);
         self.publish_ping();
     }

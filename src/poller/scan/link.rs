@@ -33,6 +33,7 @@ impl Stop {
         Self::Failed(ScanFailure {
             error,
             at_connect: false,
+            at_replica: false,
         })
     }
 }
@@ -79,7 +80,7 @@ pub(super) struct Link<'a, R> {
     database: Option<u32>,
     failures_in_a_row: u32,
     failures: u32,
-    /// Whether connects are counted as the instance's; those to its replicas are not.
+    /// Whether connects and failures are counted as the instance's; those of its replicas are not.
     is_own: bool,
     /// Why INFO is not asked for; found out once.
     pub info_refusal: Option<Unavailable>,
@@ -124,6 +125,7 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
         let at_connect = |(_, error)| ScanFailure {
             error,
             at_connect: true,
+            at_replica: false,
         };
         let (mut connection, _) = self.connector.connect(self.deadline()).await.map_err(at_connect)?;
         // Two commands: several sections in one are known from Redis 7.0 on.
@@ -141,11 +143,13 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             .map_err(|error| ScanFailure {
                 error,
                 at_connect: false,
+                at_replica: false,
             })?;
         if let (Some(_), Some(reply @ Reply::Error(_))) = (self.database, replies.last()) {
             return Err(ScanFailure {
                 error: self.refusal("SELECT", reply),
                 at_connect: false,
+                at_replica: false,
             });
         }
         let info_replies = || replies.iter().take(info_commands);
@@ -209,6 +213,7 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             self.recover(ScanFailure {
                 error,
                 at_connect: false,
+                at_replica: false,
             })
             .await?;
         }
@@ -238,11 +243,9 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             has_other_data |= matches!(failure.error.reason, Reason::Loading | Reason::Masterdown);
             let (reason, at_connect) = (failure.error.reason, failure.at_connect);
             tracing::debug!(instance = %self.config.name, reason = reason.as_label(), "a scan is interrupted");
-            self.report(ScanReport::Failed {
-                reason,
-                at_connect: at_connect && self.is_own,
-            })
-            .await;
+            if self.is_own {
+                self.report(ScanReport::Failed { reason, at_connect }).await;
+            }
             tokio::time::sleep(self.config.poll.ping_interval).await;
             if self.connection.is_none() {
                 if self.is_own {

@@ -84,6 +84,8 @@ pub struct ScanFailure {
     pub error: RedisError,
     /// Whether the connect failed, rather than an exchange.
     pub at_connect: bool,
+    /// Whether it happened at a replica that is scanned in place of the instance.
+    pub at_replica: bool,
 }
 
 impl ScanFailure {
@@ -150,6 +152,7 @@ impl ScanEnd {
         let failure = ScanFailure {
             error,
             at_connect: false,
+            at_replica: false,
         };
         Self::new(Err(failure), ScanMemory::default())
     }
@@ -180,7 +183,8 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Some(reason) = link.info_refusal {
         end.memory.refuse("info", reason, started);
     }
-    if let Err(failure) = opened {
+    if let Err(mut failure) = opened {
+        failure.at_replica = !is_own;
         end.outcome = Err(failure);
         return end;
     }
@@ -200,10 +204,14 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
                 end.outcome = Err(ScanFailure {
                     error: RedisError { reason, message },
                     at_connect: false,
+                    at_replica: false,
                 });
             }
         }
         break;
+    }
+    if let Err(failure) = &mut end.outcome {
+        failure.at_replica = !is_own;
     }
     end
 }
@@ -409,7 +417,7 @@ impl DatabaseScan<'_> {
                     if self.memory.is_news(&said) {
                         tracing::info!(
                             instance = %self.task.config.name, store = %store.name, database = self.database,
-                            "the store's index of sessions is missing, no sorted set or may not be read; its sessions are counted one by one"
+                            "the index of sessions is missing, no sorted set or may not be read; the sessions are counted one by one"
                         );
                     }
                 }

@@ -108,14 +108,15 @@ fn flushes(commandstats: &[u8]) -> u64 {
 }
 
 /// Whether keys that were counted are certainly or probably gone all at once: a database that was flushed, or swapped for another.
-fn was_emptied(before: DatabaseState, after: DatabaseState, examined: u64) -> bool {
+/// `expected` is how many keys there should be: those that a whole pass examined, or those that there were before a window.
+fn was_emptied(before: DatabaseState, after: DatabaseState, expected: u64) -> bool {
     let (Some(size), Some(_)) = (after.size, before.size) else {
         return before.flushes != after.flushes;
     };
-    let share = size as f64 / examined.max(1) as f64;
+    let share = size as f64 / expected.max(1) as f64;
     match (before.flushes, after.flushes) {
         (Some(before), Some(after)) => before != after && share < FLUSHED_SHARE,
-        _ => share < EMPTIED_SHARE && size.saturating_add(FEWER_KEYS) < examined,
+        _ => share < EMPTIED_SHARE && size.saturating_add(FEWER_KEYS) < expected,
     }
 }
 
@@ -172,8 +173,12 @@ impl<'a> Walk<'a> {
         let after = state_of(link, refusals).await?;
         let keys_examined = self.keys.keys_examined();
         let next_cursor = self.keys.next_cursor().map(<[u8]>::to_vec);
-        // A window is short, and its estimate goes by the part of the keys that it met.
-        if was_emptied(before, after, keys_examined) && next_cursor.is_none() {
+        let expected = if next_cursor.is_none() {
+            keys_examined
+        } else {
+            before.size.unwrap_or_default()
+        };
+        if was_emptied(before, after, expected) {
             return Err(Stop::StartOver("keys that were counted are gone all at once"));
         }
         let sizes = before.size.zip(after.size);
