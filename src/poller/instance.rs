@@ -113,6 +113,8 @@ pub struct Instance {
     capabilities: Capabilities,
     server: Option<Server>,
     running: Vec<RunningCollector>,
+    /// What collectors that are switched off have accumulated.
+    shelf: info_poll::Shelf,
     pub(super) accumulators: Accumulators,
     pub(super) collector_states: BTreeMap<&'static str, CollectorState>,
     pub(super) verdict: Option<Verdict>,
@@ -172,6 +174,7 @@ impl Instance {
             capabilities: Capabilities::default(),
             server: None,
             running: info_poll::collectors_of(&config),
+            shelf: info_poll::Shelf::new(),
             accumulators: Accumulators::default(),
             collector_states: BTreeMap::new(),
             verdict: None,
@@ -273,6 +276,7 @@ impl Instance {
         let was_refused = !self.capabilities.all().is_empty();
         self.capabilities = Capabilities::default();
         self.reported_missing.clear();
+        self.session_probe.forget_refusal();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
         }
@@ -302,7 +306,7 @@ impl Instance {
             self.connect.hasten(now);
         }
         self.connector = self.connector.succeeded_by(&new);
-        self.running = info_poll::collectors_of(&new);
+        self.running = info_poll::successors_of(std::mem::take(&mut self.running), &new, &mut self.shelf);
         self.label_block = publish::label_block(&new);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);
         self.sections
@@ -316,6 +320,9 @@ impl Instance {
             self.scan.hasten(now);
         }
         self.session_probe.reconfigure(&new, now);
+        if !self.session_probe.is_on {
+            self.end_session_probe();
+        }
         self.application.reconfigure(&new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
@@ -359,6 +366,7 @@ impl Instance {
         self.details.fresh_connection = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
+        self.details.session_probe = None;
     }
 
     /// Takes the figures of the last scan away, since they are about other keys than those asked for now.

@@ -35,6 +35,8 @@ pub struct InstanceDetails {
     pub info_failure: Option<String>,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
+    /// The last synthetic session; `None` before the first, and where none is written.
+    pub session_probe: Option<ProbeFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
     pub collectors: Vec<CollectorFacts>,
 }
@@ -91,6 +93,19 @@ pub struct StoreFacts {
     /// Sessions at the last complete scan.
     pub active: u64,
     /// When the count becomes too old.
+    pub expires_at: Instant,
+}
+
+/// The last synthetic session that was tried.
+#[derive(Debug, Clone)]
+pub struct ProbeFacts {
+    /// Round trip of SET in seconds, if it wrote the session.
+    pub set_seconds: Option<f64>,
+    /// Round trip of GET in seconds, if it read back what was written.
+    pub get_seconds: Option<f64>,
+    /// Whether all four operations did what they should.
+    pub success: bool,
+    /// When these facts become too old.
     pub expires_at: Instant,
 }
 
