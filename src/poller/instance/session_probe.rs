@@ -348,8 +348,8 @@ impl Instance {
         let what = outcome.failure.unwrap_or_default();
         let sentence = match reason {
             Unavailable::Denied => format!(
-                "the Redis user may not write synthetic sessions: {what}; grant it with ACL SETUSER {} +set +get +expire +del ~{}*, \
-                 or switch session_probe off",
+                "the Redis user may not write synthetic sessions: {what}; grant it with ACL SETUSER {} +set +get +expire +del, with ~{}* \
+                 behind it unless the user may use all keys (Redis refuses the line then), or switch session_probe off",
                 self.config.username.as_deref().unwrap_or("default"),
                 self.config.session_probe.prefix
             ),
