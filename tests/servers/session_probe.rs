@@ -236,6 +236,13 @@ fn the_least_privilege_is_enough() {
 }
 
 #[test]
+fn where_info_is_denied_the_probe_is_run() {
+    let server = server_without(&["-info"]);
+    let exporter = watch(&server, MONITOR);
+    assert!(!exporter.scrape().has("redis_uptime_in_seconds", &[]));
+}
+
+#[test]
 fn a_key_that_cannot_be_deleted_expires() {
     let server = server_without(&["-del"]);
     let exporter = start(&server.address(), MONITOR);
