@@ -32,8 +32,8 @@ use tokio::time::Instant;
 /// Errors in words that are kept per instance for the status page and the detailed health answer.
 const KEPT_ERRORS: usize = 10;
 
-/// A turn of the task waits for at most two exchanges (reconnect with PING, or INFO's two round trips), each with its own
-/// deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
+/// A turn of the task waits for at most four exchanges (those of the synthetic session; a PING that comes between them is a turn of
+/// its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
 const TURN_DEADLINES: u32 = 4;
 
 /// Results of the tasks beside the instance's own; each kind has at most one under way, so this is never full.
@@ -114,6 +114,8 @@ pub struct Instance {
     capabilities: Capabilities,
     server: Option<Server>,
     running: Vec<RunningCollector>,
+    /// What collectors that are switched off have accumulated.
+    shelf: info_poll::Shelf,
     pub(super) accumulators: Accumulators,
     pub(super) collector_states: BTreeMap<&'static str, CollectorState>,
     pub(super) verdict: Option<Verdict>,
@@ -175,6 +177,7 @@ impl Instance {
             capabilities: Capabilities::default(),
             server: None,
             running: info_poll::collectors_of(&config),
+            shelf: info_poll::Shelf::new(),
             accumulators: Accumulators::default(),
             collector_states: BTreeMap::new(),
             verdict: None,
@@ -283,6 +286,7 @@ impl Instance {
         self.capabilities = Capabilities::default();
         self.reported_missing.clear();
         self.forget_scan_findings();
+        self.session_probe.forget_refusal();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
         }
@@ -312,7 +316,7 @@ impl Instance {
             self.connect.hasten(now);
         }
         self.connector = self.connector.succeeded_by(&new);
-        self.running = info_poll::collectors_of(&new);
+        self.running = info_poll::successors_of(std::mem::take(&mut self.running), &new, &mut self.shelf);
         self.label_block = publish::label_block(&new);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);
         self.sections
@@ -326,6 +330,9 @@ impl Instance {
             self.scan.hasten(now);
         }
         self.session_probe.reconfigure(&new, now);
+        if !self.session_probe.is_on {
+            self.end_session_probe();
+        }
         self.application.reconfigure(&new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
@@ -372,6 +379,7 @@ impl Instance {
         self.details.ping_seconds = None;
         self.details.sessions.clear();
         self.forget_recognised_stores();
+        self.details.session_probe = None;
     }
 
     /// Takes the figures of the last scan away, since they are about other keys than those asked for now.

@@ -9,3 +9,6 @@ pub mod glob;
 pub mod pacing;
 pub mod pass;
 pub mod stores;
+
+#[cfg(test)]
+mod preset_tests;

@@ -38,6 +38,8 @@ pub struct InstanceDetails {
     /// What `sessions: auto` found at its last look, until something else is found or a reload; `None` before the first look and
     /// where stores are configured.
     pub recognition: Option<Arc<RecognitionFacts>>,
+    /// The last synthetic session; `None` before the first, and where none is written.
+    pub session_probe: Option<ProbeFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
     pub collectors: Vec<CollectorFacts>,
 }
@@ -105,6 +107,19 @@ pub struct StoreFacts {
     /// Sessions at the last complete scan.
     pub active: u64,
     /// When the count becomes too old.
+    pub expires_at: Instant,
+}
+
+/// The last synthetic session that was tried.
+#[derive(Debug, Clone)]
+pub struct ProbeFacts {
+    /// Round trip of SET in seconds, if it wrote the session.
+    pub set_seconds: Option<f64>,
+    /// Round trip of GET in seconds, if it read back what was written.
+    pub get_seconds: Option<f64>,
+    /// Whether all four operations did what they should.
+    pub success: bool,
+    /// When these facts become too old.
     pub expires_at: Instant,
 }
 

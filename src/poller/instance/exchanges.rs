@@ -98,7 +98,7 @@ impl Instance {
         outcome
     }
 
-    fn is_on_info(&self) -> bool {
+    pub(super) fn is_on_info(&self) -> bool {
         !self.running.is_empty()
     }
 
@@ -110,7 +110,7 @@ impl Instance {
     }
 
     /// Counts and logs a failed exchange and changes the verdict. What fails again in the same way is logged once.
-    fn fail(&mut self, error: &RedisError, keeps_connected: bool, answered_ping: bool) {
+    pub(super) fn fail(&mut self, error: &RedisError, keeps_connected: bool, answered_ping: bool) {
         self.accumulators.errors.add(error.reason);
         let connected = keeps_connected && self.verdict.is_some_and(|verdict| verdict.connected);
         self.judge(Verdict {
@@ -365,7 +365,7 @@ impl Instance {
     }
 
     /// Remembers a collector's turn; `error` says in words why it published nothing.
-    fn remember_turn(&mut self, name: &'static str, error: Option<String>, duration: Duration) {
+    pub(super) fn remember_turn(&mut self, name: &'static str, error: Option<String>, duration: Duration) {
         let state = CollectorState {
             success: error.is_none(),
             duration,
