@@ -107,10 +107,9 @@ def bare_scan(port, count):
 
 def configuration(work, name, port, store, further, poll):
     file = Path(work) / f"{name}.yaml"
-    instance = {"name": "bench", "address": f"redis://127.0.0.1:{port}", "sessions": [store] if store else []}
-    quiet = {"connect": False}
+    instance = {"name": "bench", "address": f"redis://127.0.0.1:{port}", "sessions": [store], "collectors": {"connect": False}}
     # JSON is YAML.
-    file.write_text(json.dumps({"environment": "bench", "poll": poll, "collectors": quiet, "instances": [instance], **further}))
+    file.write_text(json.dumps({"environment": "bench", "poll": poll, "instances": [instance], **further}))
     return file
 
 

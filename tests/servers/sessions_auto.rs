@@ -1,12 +1,15 @@
 //! `sessions: auto`: stores are recognised by the layout of their keys, or nothing is said to be a session.
 
-use crate::bench::BACK_BOUND;
 use crate::sessions_scan::fill;
 use crate::support::config;
 use crate::support::exporter::{Exporter, run_with};
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::Client;
 use crate::support::scrape::Scrape;
+use std::time::Duration;
+
+/// Long enough for several passes on a machine that compiles meanwhile.
+const BOUND: Duration = Duration::from_secs(60);
 
 const AUTO: &str = "sessions: auto";
 
@@ -34,17 +37,17 @@ fn a_library_is_recognised_and_stays_also_when_it_is_empty() {
     let mut client = server.client();
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), AUTO)]));
     let labels = [("instance", "redis"), ("collector", "sessions")];
-    let scrape = exporter.wait_for_instance("redis", "looked once", BACK_BOUND, |scrape| {
+    let scrape = exporter.wait_for_instance("redis", "looked once", BOUND, |scrape| {
         scrape.value("redis_session_exporter_collector_success", &labels) == Some(1.0)
     });
     assert!(!scrape.has("sessions_active", &[]), "an empty server has no stores");
     fill_connect_redis(&mut client, 60);
     fill(&mut client, "cache:page:", 200);
-    exporter.wait_for_instance("redis", "recognised and counted", BACK_BOUND, |scrape| {
+    exporter.wait_for_instance("redis", "recognised and counted", BOUND, |scrape| {
         active(scrape, "connect-redis") == Some(60.0)
     });
     client.command(&["FLUSHALL"]);
-    let scrape = exporter.wait_for_instance("redis", "known and empty", BACK_BOUND, |scrape| {
+    let scrape = exporter.wait_for_instance("redis", "known and empty", BOUND, |scrape| {
         active(scrape, "connect-redis") == Some(0.0)
     });
     let stores: Vec<&str> = scrape
@@ -57,7 +60,7 @@ fn a_library_is_recognised_and_stays_also_when_it_is_empty() {
     assert_eq!(log.matches("session libraries are recognised").count(), 1, "{log}");
     // A reload asks anew; nothing is there any more.
     exporter.process.signal("HUP");
-    exporter.wait_for_instance("redis", "forgotten after a reload", BACK_BOUND, |scrape| {
+    exporter.wait_for_instance("redis", "forgotten after a reload", BOUND, |scrape| {
         active(scrape, "connect-redis").is_none()
     });
 }
@@ -71,7 +74,7 @@ fn a_cache_that_looks_similar_is_no_store() {
     fill(&mut client, "cache:", 300);
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), AUTO)]));
     let examined = |scrape: &Scrape| scrape.value("session_scan_keys_total", &[("instance", "redis"), ("db", "db0")]);
-    let scrape = exporter.wait_for_instance("redis", "several looks", BACK_BOUND * 3, |scrape| {
+    let scrape = exporter.wait_for_instance("redis", "several looks", BOUND, |scrape| {
         examined(scrape) >= Some(4.0 * 900.0)
     });
     assert!(!scrape.has("sessions_active", &[]));
