@@ -18,6 +18,7 @@ mod fleet;
 mod freshness;
 mod http;
 mod info_faults;
+mod libraries;
 mod operations;
 mod peer_faults;
 mod permissions;
