@@ -141,6 +141,8 @@ pub struct Accumulators {
     pub scanned_keys: std::collections::BTreeMap<u32, u64>,
     /// Server time taken by scans as estimated from round trips, in seconds, by database.
     pub scan_redis_seconds: std::collections::BTreeMap<u32, f64>,
+    /// Hits and misses of the keyspace that scans have caused, by database.
+    pub scan_lookups: std::collections::BTreeMap<u32, u64>,
     /// What was left out of the metrics.
     pub dropped: Dropped,
 }
@@ -157,6 +159,7 @@ impl Default for Accumulators {
             info_polls: DurationSum::default(),
             scanned_keys: std::collections::BTreeMap::new(),
             scan_redis_seconds: std::collections::BTreeMap::new(),
+            scan_lookups: std::collections::BTreeMap::new(),
             dropped: Dropped::default(),
         }
     }

@@ -35,6 +35,9 @@ pub struct InstanceDetails {
     pub info_failure: Option<String>,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
+    /// What `sessions: auto` found at its last look, until something else is found or a reload; `None` before the first look and
+    /// where stores are configured.
+    pub recognition: Option<Arc<RecognitionFacts>>,
     /// The last synthetic session; `None` before the first, and where none is written.
     pub session_probe: Option<ProbeFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
@@ -83,6 +86,17 @@ pub struct InfoFacts {
     pub new_write_refusals: f64,
     /// Expectations (`expect`) that are not met, by name.
     pub unmet_expectations: Vec<&'static str>,
+}
+
+/// Which session libraries were recognised by the layout of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecognitionFacts {
+    /// Names of the presets that were accepted; each is a store now.
+    pub accepted: Vec<&'static str>,
+    /// Presets that were not sure, each with the reason in one sentence.
+    pub unsure: Vec<(&'static str, String)>,
+    /// Keys that were looked at.
+    pub keys_observed: u64,
 }
 
 /// One session store.

@@ -26,3 +26,5 @@ mod reload;
 mod server_faults;
 mod session_probe;
 mod sessions;
+mod sessions_faults;
+mod sessions_scan;
