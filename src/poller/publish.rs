@@ -19,6 +19,9 @@ pub use crate::exposition::encode::EXPORTER;
 /// Part of a section that holds values of one moment.
 pub const VALUES: &str = "values";
 
+/// Part of the section `sessions` that holds the counts, which events change between scans.
+pub const ACTIVE: &str = "active";
+
 /// Part of a section that holds counters which the daemon keeps itself; they never expire.
 pub const COUNTERS: &str = "counters";
 
@@ -117,10 +120,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
 /// What a complete pass found.
 pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Samples {
     let mut samples = Samples::new();
-    for (index, store) in config.sessions.configured().iter().enumerate() {
-        if let Some(active) = outcome.stores.get(&index) {
-            samples.push_with(&sessions::ACTIVE, store_label(&store.name), active.total().value);
-        }
+    for store in config.sessions.configured() {
         if let Some(capacity) = store.capacity {
             samples.push_with(&sessions::MAX_CAPACITY, store_label(&store.name), capacity as f64);
         }

@@ -1,19 +1,17 @@
 //! What runs beside the kept connection, each at most once at a time: the fresh connection of `connect`, and scans.
 
 use super::{Instance, Report};
-use crate::config::InstanceConfig;
 use crate::poller::publish;
 use crate::poller::scan::ScanProgress;
 use crate::poller::scan::{self, ScanFailure, ScanOutcome};
 use crate::poller::task::AbortOnDrop;
 use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
 use crate::redis::{Handshake, RedisError};
-use crate::snapshot::details::StoreFacts;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why a collector whose task ended without a report published nothing.
-const PANICKED: &str = "its task panicked; please report this";
+pub(super) const PANICKED: &str = "its task panicked; please report this";
 
 impl Instance {
     /// Starts the fresh connection of the `connect` collector, unless one is still under way.
@@ -62,12 +60,16 @@ impl Instance {
         self.scan_denied_at = None;
         self.accumulators.connects += 1;
         self.scan_number += 1;
-        self.note_pass_started();
+        let gate = self.note_pass_started();
         let number = self.scan_number;
         let connector = self.connector.clone();
         let reports = self.reports.0.clone();
         let config = self.config.clone();
         self.scan_task = Some(AbortOnDrop::spawn(async move {
+            if let Some(gate) = gate {
+                // A gate whose other side is gone is open too.
+                let _ = gate.await;
+            }
             let started = Instant::now();
             let outcome = scan::run(&config, &connector, paced, &reports).await;
             let _ = reports
@@ -170,7 +172,6 @@ impl Instance {
                 let samples = publish::session_samples(&self.config, &outcome);
                 self.show("sessions", publish::VALUES, samples, Some(lifetime));
                 self.note_counts(&outcome, lifetime);
-                self.details.sessions = store_facts(&self.config, &outcome, lifetime);
                 self.last_success.insert("scan", outcome.ended_at);
                 self.note_collector("sessions", Ok(()), duration);
             }
@@ -199,24 +200,6 @@ async fn ended(task: &mut Option<AbortOnDrop>) {
         Some(task) => task.ended().await,
         None => std::future::pending().await,
     }
-}
-
-fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duration) -> Vec<StoreFacts> {
-    let expires_at = std::time::Instant::now() + lifetime;
-    config
-        .sessions
-        .configured()
-        .iter()
-        .enumerate()
-        .filter_map(|(index, store)| {
-            let active = outcome.stores.get(&index)?.total().value.round() as u64;
-            Some(StoreFacts {
-                name: store.name.clone(),
-                active,
-                expires_at,
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]
