@@ -157,6 +157,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         None,
         &mut capabilities,
         &SessionKnowledge::default(),
+        None,
         deadline(),
     )
     .await

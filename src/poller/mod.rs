@@ -4,6 +4,7 @@
 //! configuration did not change never notices a reload.
 
 pub mod accumulators;
+pub mod events;
 pub mod info_poll;
 pub mod instance;
 pub mod publish;

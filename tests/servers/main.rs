@@ -14,6 +14,8 @@ mod bench;
 mod commands;
 mod connections;
 mod dead_share;
+mod events;
+mod events_faults;
 mod fleet;
 mod freshness;
 mod http;
