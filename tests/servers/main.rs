@@ -18,6 +18,7 @@ mod events;
 mod events_faults;
 mod fleet;
 mod freshness;
+mod ground_truth;
 mod http;
 mod info_faults;
 mod libraries;
