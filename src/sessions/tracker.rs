@@ -3,6 +3,10 @@
 //! A pass takes a while, and sessions come and go meanwhile: it may or may not have seen each of them. So a pass that found `count`
 //! while `arrived` came and `left` went leaves the truth at its end between `count - left` and `count + arrived`. What was kept by events
 //! stays if it lies in there: neither the unsharpness of a pass nor the noise of a sample moves the figure to and fro.
+//!
+//! One sample in twenty lies off by more than its own 95 % interval, and there is a sample every minute. So a sample alone replaces
+//! nothing that events have kept: it does when the kept count lies outside its interval and it and the samples before it agree, beyond
+//! doubt, on which side ([`Doubt`]).
 
 use super::events::OTHER_APP;
 use super::figures::{App, Estimate};
@@ -20,6 +24,49 @@ struct Count {
     /// Since the pass under way began.
     arrived: f64,
     left: f64,
+    /// What samples have said against the value.
+    doubt: Doubt,
+}
+
+/// How many standard deviations the samples together must lie off before they replace what events kept. At 4 one of 16,000 samples
+/// would err if they were judged one by one: with one a minute, less than one in ten days.
+const BEYOND_DOUBT: f64 = 4.0;
+
+/// How much of the weight of earlier samples is left when a new one comes: what began to go wrong lately must not be outvoted by
+/// a long good past. About twenty samples count.
+const REMEMBERED: f64 = 0.95;
+
+/// Standard deviations that a 95 % interval reaches to either side.
+const DEVIATIONS_OF_INTERVAL: f64 = 1.96;
+
+/// By how much samples lie off what events kept, each weighted by how sharp it is and how recent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubt {
+    /// Sum of weight times deviation.
+    weighted: f64,
+    /// Sum of weights.
+    weight: f64,
+    /// Variance of `weighted`, were the kept count right.
+    variance: f64,
+}
+
+impl Doubt {
+    /// Takes a sample that lies off by `deviation` and whose 95 % interval reaches `reach` to the farther side. A deviation that stays
+    /// the same shows: the kept count moves with events, and so does the truth that samples are about.
+    fn note(&mut self, deviation: f64, reach: f64) {
+        // An interval narrower than one session is one of a count.
+        let spread = (reach / DEVIATIONS_OF_INTERVAL).max(0.5);
+        let weight = 1.0 / (spread * spread);
+        self.weighted = self.weighted * REMEMBERED + weight * deviation;
+        self.weight = self.weight * REMEMBERED + weight;
+        self.variance = self.variance * REMEMBERED * REMEMBERED + weight;
+    }
+
+    /// What is to be added to the kept count, if that is beyond doubt.
+    fn correction(&self) -> Option<f64> {
+        let deviations = self.weighted.abs() / self.variance.sqrt();
+        (deviations > BEYOND_DOUBT).then(|| self.weighted / self.weight)
+    }
 }
 
 /// The figure to be published for one value of `app`.
@@ -105,6 +152,7 @@ impl Tracker {
         self.era += 1;
         for count in self.counts.values_mut() {
             count.interval = None;
+            count.doubt = Doubt::default();
         }
     }
 
@@ -171,12 +219,30 @@ impl Tracker {
             let corrected = (estimate.value + (count.arrived - count.left) / 2.0)
                 .round()
                 .clamp(low, high);
-            let value = count.value.filter(|value| (low..=high).contains(value));
-            if let Some(before) = count.value {
-                drift += value.unwrap_or(corrected) - before;
+            let value = match count.value {
+                None => corrected,
+                Some(kept) => {
+                    let is_inside = (low..=high).contains(&kept);
+                    let value = if estimate.is_exact() {
+                        if is_inside { kept } else { corrected }
+                    } else {
+                        count
+                            .doubt
+                            .note(corrected - kept, (high - corrected).max(corrected - low));
+                        match count.doubt.correction().filter(|_| !is_inside) {
+                            Some(correction) => (kept + correction).round().max(0.0),
+                            None => kept,
+                        }
+                    };
+                    drift += value - kept;
+                    value
+                }
+            };
+            if count.value != Some(value) || estimate.is_exact() {
+                count.doubt = Doubt::default();
             }
-            count.value = Some(value.unwrap_or(corrected));
-            count.interval = Some((low, high));
+            count.value = Some(value);
+            count.interval = Some((low.min(value), high.max(value)));
         }
         if is_exact {
             // Values of `app` that are gone make room for others.
@@ -311,10 +377,53 @@ mod tests {
             assert_eq!(shown(&tracker), Some((1000.0, Some((low, high)))));
             assert_eq!(tracker.drift(), Some(0.0));
         }
+        // One sample in twenty is like this.
         tracker.pass_started();
         tracker.pass_ended(&sample(1001.0, 1100.0, 1200.0));
-        assert_eq!(shown(&tracker), Some((1100.0, Some((1001.0, 1200.0)))));
-        assert_eq!(tracker.drift(), Some(100.0));
+        assert_eq!(shown(&tracker), Some((1000.0, Some((1000.0, 1200.0)))));
+        // Two that agree are beyond doubt; the correction is what all of them say together.
+        tracker.pass_started();
+        tracker.pass_ended(&sample(1200.0, 1300.0, 1400.0));
+        let (value, interval) = shown(&tracker).unwrap();
+        assert!((1080.0..1200.0).contains(&value), "{value}");
+        assert_eq!(interval, Some((value, 1400.0)));
+        assert_eq!(tracker.drift(), Some(value - 1000.0));
+    }
+
+    #[test]
+    fn a_thousand_samples_leave_the_truth_alone_and_find_an_error() {
+        // Normal deviations of 1 % around a truth of 10,000, by the sum of twelve even ones.
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut estimate = |truth: f64| {
+            let normal: f64 = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+            let value = (truth + normal * 100.0).round();
+            sample(value - 196.0, value, value + 196.0)
+        };
+        let mut tracker = live(10_000.0);
+        let mut outside = 0;
+        for _ in 0..1000 {
+            let found = estimate(10_000.0);
+            outside += u32::from((found[&None].value - 10_000.0).abs() > 196.0);
+            tracker.pass_started();
+            tracker.pass_ended(&found);
+            let (value, interval) = shown(&tracker).unwrap();
+            assert_eq!(value, 10_000.0);
+            let (low, high) = interval.unwrap();
+            assert!((low..=high).contains(&value));
+        }
+        assert!(
+            (30..80).contains(&outside),
+            "{outside} of the samples alone would have moved it"
+        );
+        // 150 sessions went without an event: less than one sample shows.
+        let found_after = (1..200).find(|_| {
+            tracker.pass_started();
+            tracker.pass_ended(&estimate(9_850.0));
+            shown(&tracker).unwrap().0 != 10_000.0
+        });
+        assert!(found_after.is_some_and(|samples| samples < 60), "{found_after:?}");
+        let (value, _) = shown(&tracker).unwrap();
+        assert!((value - 9_850.0).abs() < 100.0, "{value}");
     }
 
     #[test]
