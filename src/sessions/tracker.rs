@@ -4,8 +4,8 @@
 //! while `arrived` came and `left` went leaves the truth at its end between `count - left` and `count + arrived`. What was kept by events
 //! stays if it lies in there: neither the unsharpness of a pass nor the noise of a sample moves the figure to and fro.
 
-use super::events::OTHER_APP;
 use super::figures::{App, Estimate};
+use super::pass::apps::OTHER_APP;
 use std::collections::BTreeMap;
 
 /// What is known of the sessions with one value of `app`.
