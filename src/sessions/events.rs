@@ -6,13 +6,11 @@
 
 use super::figures::App;
 use super::notifications::{Class, EventKind};
+use super::pass::apps::{MAX_APP_BYTES, OTHER_APP};
 use super::stores::{MAX_MATCHED_KEY_BYTES, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The value of `app` for sessions beyond the largest number of values, and for those whose key has no such part.
-pub const OTHER_APP: &str = "other";
 
 /// Why a session ended, label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -241,15 +239,11 @@ impl Interpreter {
     }
 }
 
-/// The value of `app` of a session: none where the store has no such label, `other` where the key has no such part.
+/// The value of `app` of a session, as passes count it: none where its key has no such part, `other` for what is no label.
 fn app_of(store: &Store, key: &[u8]) -> App {
-    if !store.has_app() {
-        return None;
-    }
-    let app = store
-        .app(key)
-        .map_or(OTHER_APP.into(), |app| String::from_utf8_lossy(app));
-    Some(app.into())
+    let app = store.app(key)?;
+    let name = std::str::from_utf8(app).ok().filter(|name| name.len() <= MAX_APP_BYTES);
+    Some(name.unwrap_or(OTHER_APP).into())
 }
 
 #[cfg(test)]
@@ -468,10 +462,16 @@ mod tests {
         let moves: Vec<_> = deltas.stores[&0]
             .moves
             .iter()
-            .map(|(app, moves)| (app.as_deref().unwrap(), moves.arrived, moves.left))
+            .map(|(app, moves)| (app.as_deref(), moves.arrived, moves.left))
             .collect();
-        assert_eq!(moves, [("blog", 1, 0), ("other", 3, 0), ("shop", 1, 1)]);
-        assert_eq!(deltas.dropped_apps, 2, "the key without an app is `other` by itself");
+        let expected = [
+            (None, 1, 0),
+            (Some("blog"), 1, 0),
+            (Some("other"), 2, 0),
+            (Some("shop"), 1, 1),
+        ];
+        assert_eq!(moves, expected);
+        assert_eq!(deltas.dropped_apps, 2, "the key without an app has none");
     }
 
     #[test]

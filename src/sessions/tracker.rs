@@ -8,8 +8,8 @@
 //! nothing that events have kept: it does when the kept count lies outside its interval and it and the samples before it agree, beyond
 //! doubt, on which side ([`Doubt`]).
 
-use super::events::OTHER_APP;
 use super::figures::{App, Estimate};
+use super::pass::apps::OTHER_APP;
 use std::collections::BTreeMap;
 
 /// What is known of the sessions with one value of `app`.
