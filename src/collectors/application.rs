@@ -1,4 +1,16 @@
-//! Collector `application`.
+//! Collector `application`: counters, gauges and histograms that the application keeps in Redis.
+//!
+//! Which metrics there are says the configuration (`application_metrics`), so there is no descriptor of our own here. `reading` decides
+//! which commands a metric needs and what their replies mean, `number` and `histogram` read values, `published` picks out what the
+//! health answers show. All of it is pure; `poller::application_poll` does the I/O.
+
+pub mod histogram;
+pub mod number;
+mod problem;
+pub mod published;
+pub mod reading;
+
+pub use problem::Problem;
 
 use super::{Build, Schedule, Spec};
 

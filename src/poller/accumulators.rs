@@ -141,6 +141,10 @@ pub struct Accumulators {
     pub scanned_keys: std::collections::BTreeMap<u32, u64>,
     /// Server time taken by scans as estimated from round trips, in seconds, by database.
     pub scan_redis_seconds: std::collections::BTreeMap<u32, f64>,
+    /// Lookups of keys that commands of our own added to the server's hits and misses, by database.
+    pub keyspace_lookups: std::collections::BTreeMap<u32, u64>,
+    /// Of these, how many found no key.
+    pub keyspace_misses: u64,
     /// What was left out of the metrics.
     pub dropped: Dropped,
 }
@@ -157,6 +161,8 @@ impl Default for Accumulators {
             info_polls: DurationSum::default(),
             scanned_keys: std::collections::BTreeMap::new(),
             scan_redis_seconds: std::collections::BTreeMap::new(),
+            keyspace_lookups: std::collections::BTreeMap::new(),
+            keyspace_misses: 0,
             dropped: Dropped::default(),
         }
     }

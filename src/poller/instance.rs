@@ -272,6 +272,7 @@ impl Instance {
     fn on_reload(&mut self, config: Arc<InstanceConfig>) {
         let was_refused = !self.capabilities.all().is_empty();
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.reported_missing.clear();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
@@ -316,7 +317,7 @@ impl Instance {
             self.scan.hasten(now);
         }
         self.session_probe.reconfigure(&new, now);
-        self.application.reconfigure(&new, now);
+        self.reconfigure_application(&old, &new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
             self.on_stores_changed();
@@ -359,6 +360,7 @@ impl Instance {
         self.details.fresh_connection = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
+        self.details.application = None;
     }
 
     /// Takes the figures of the last scan away, since they are about other keys than those asked for now.
@@ -384,7 +386,10 @@ impl Instance {
     }
 
     /// Makes a section of samples and counts what it had to leave out.
-    fn show(&mut self, collector: &'static str, part: &'static str, samples: Samples, lifetime: Option<Duration>) {
+    fn show(&mut self, collector: &'static str, part: &'static str, mut samples: Samples, lifetime: Option<Duration>) {
+        if collector != application::COLLECTOR && !self.config.application_metrics.is_empty() {
+            samples.retain(|descriptor| !self.config.is_replaced(descriptor.name));
+        }
         let section = publish::section(collector, samples, lifetime);
         self.accumulators.dropped.add(&section.chunks);
         self.sections.insert(SectionKey { collector, part }, Arc::new(section));
@@ -411,6 +416,7 @@ impl Instance {
     fn publish(&mut self) {
         let own = publish::exporter_samples(self);
         self.show(publish::EXPORTER, publish::VALUES, own, None);
+        self.note_errors_of_last_hour();
         let poll = &self.config.poll;
         self.details.address = self.config.address.to_string();
         self.details.turn_limit = poll.ping_interval.max(poll.timeout) + poll.timeout * TURN_DEADLINES;

@@ -81,6 +81,7 @@ fn details(now: Instant) -> InstanceDetails {
         sessions: vec![StoreFacts {
             name: "web".to_owned(),
             active: 99,
+            unencrypted: None,
             expires_at: now + Duration::from_secs(180),
         }],
         ..InstanceDetails::default()

@@ -213,6 +213,7 @@ fn store_facts(config: &InstanceConfig, outcome: &ScanOutcome, lifetime: Duratio
             Some(StoreFacts {
                 name: store.name.clone(),
                 active,
+                unencrypted: None,
                 expires_at,
             })
         })

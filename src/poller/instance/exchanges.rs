@@ -25,6 +25,7 @@ impl Instance {
         }
         self.connection = None;
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.server = None;
         self.accumulators.connects += 1;
         let started = Instant::now();
@@ -68,6 +69,7 @@ impl Instance {
                     // Back after a failure: INFO values are due now, not at the end of their interval.
                     self.info.hasten(Instant::now());
                 }
+                self.hasten_application();
             }
             Err(error) => {
                 self.accumulators.ping_failures += 1;
@@ -110,7 +112,7 @@ impl Instance {
     }
 
     /// Counts and logs a failed exchange and changes the verdict. What fails again in the same way is logged once.
-    fn fail(&mut self, error: &RedisError, keeps_connected: bool, answered_ping: bool) {
+    pub(super) fn fail(&mut self, error: &RedisError, keeps_connected: bool, answered_ping: bool) {
         self.accumulators.errors.add(error.reason);
         let connected = keeps_connected && self.verdict.is_some_and(|verdict| verdict.connected);
         self.judge(Verdict {
@@ -259,6 +261,8 @@ impl Instance {
         };
         known.expires_at = Some((Instant::now() + self.config.poll.info_stale_after).into_std());
         self.previous_refusals = refusals;
+        self.count_session_errors(known.new_write_refusals);
+        self.note_own_lookups(&mut known);
         self.details.info = Some(Arc::new(known));
     }
 
@@ -364,7 +368,7 @@ impl Instance {
     }
 
     /// Remembers a collector's turn; `error` says in words why it published nothing.
-    fn remember_turn(&mut self, name: &'static str, error: Option<String>, duration: Duration) {
+    pub(super) fn remember_turn(&mut self, name: &'static str, error: Option<String>, duration: Duration) {
         let state = CollectorState {
             success: error.is_none(),
             duration,
