@@ -11,8 +11,9 @@ use crate::redis::{CAPABILITY_LIFETIME, Command, Connection, Reason, RedisError,
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
-/// Most batches of one poll. The longest way (a type that has changed, a hash of several pages, the lengths of its fields) has ten.
-const MAX_ROUNDS: usize = 12;
+/// Most batches of one poll. The longest way (a type that has changed, a hash of eight pages, the lengths and values of its fields) has
+/// fifteen.
+const MAX_ROUNDS: usize = 16;
 
 /// One metric and what is kept of it between polls.
 #[derive(Debug)]

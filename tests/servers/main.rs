@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application;
 mod authentication;
 mod bench;
 mod commands;

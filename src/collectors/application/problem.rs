@@ -85,7 +85,7 @@ pub enum Problem {
         command: String,
     },
     /// The key changed while it was read, again and again.
-    #[error("the key changed its type or size each time it was asked for; check who writes to it")]
+    #[error("the key could not be read whole, since it changes while it is read; check who else writes to it")]
     Unstable,
     /// The reply exceeds what one reply may have.
     #[error(

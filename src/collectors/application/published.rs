@@ -135,7 +135,10 @@ mod tests {
         define(kind, name, "Test.", label).unwrap()
     }
 
-    fn samples(values: &[(&str, Option<(&'static str, &'static str)>, f64)]) -> Samples {
+    /// Name, label and value of a sample.
+    type Row = (&'static str, Option<(&'static str, &'static str)>, f64);
+
+    fn samples(values: &[Row]) -> Samples {
         let mut samples = Samples::new();
         for (name, label, value) in values {
             let kind = if name.ends_with("_total") {
@@ -195,7 +198,7 @@ mod tests {
         const ENCRYPTION: &str = "session_encryption_errors_total";
         let mut deltas = ErrorDeltas::default();
         let mut new = |encryption: &[(&'static str, f64)], tokens: f64| {
-            let mut values: Vec<(&str, Option<(&'static str, &'static str)>, f64)> = encryption
+            let mut values: Vec<Row> = encryption
                 .iter()
                 .map(|(label, value)| (ENCRYPTION, Some(("error_type", *label)), *value))
                 .collect();

@@ -454,3 +454,38 @@ fn what_was_dropped_is_counted() {
     assert_eq!(samples.dropped(), 2);
     assert_eq!(samples.number_with(metric.descriptor.name, &["a"]), Some(1.0));
 }
+
+#[test]
+fn a_table_of_empty_buckets_is_given_up_after_some_pages() {
+    let mut metric = metric(Counter, Some("error_type"), Fields);
+    metric.label_values = vec!["declared".to_owned()];
+    let mut reader = Reader::default();
+    let (mut turn, _) = Turn::begin(&metric, &reader);
+    let mut step = turn.absorb(&mut reader, &[Reply::Integer(3)]);
+    for page in 0..MAX_PAGES {
+        let Step::Ask(commands) = step else { panic!() };
+        assert_eq!(commands[0].name(), "hscan");
+        let items = if page == 2 {
+            vec![bulk(b"seen"), bulk(b"7")]
+        } else {
+            Vec::new()
+        };
+        step = turn.absorb(&mut reader, &[Reply::Array(vec![bulk(b"99"), Reply::Array(items)])]);
+    }
+    let Step::Ask(commands) = step else { panic!() };
+    assert_eq!(
+        commands.iter().map(Command::name).collect::<Vec<_>>(),
+        ["hstrlen", "hstrlen"]
+    );
+    turn.absorb(&mut reader, &[Reply::Integer(0), Reply::Integer(1)]);
+    let values = Reply::Array(vec![Reply::Null, bulk(b"7")]);
+    let Step::Done(Ok(finding)) = turn.absorb(&mut reader, &[values]) else {
+        panic!()
+    };
+    assert_eq!(finding.dropped, 2, "two of three fields were not found");
+    let seen = (Some("seen".to_owned()), 7.0);
+    assert_eq!(
+        finding.found,
+        Found::Numbers(vec![seen, (Some("declared".to_owned()), 0.0)])
+    );
+}
