@@ -157,7 +157,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     fn project(path: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -192,11 +192,9 @@ mod tests {
     fn every_name_is_announced_once_and_well_formed() {
         let mut seen = BTreeSet::new();
         for (group, _) in groups(&[poller_group(), process_group()]) {
-            // The metrics of the collector `application` are named by the configuration.
-            let has_metrics = !group.descriptors.is_empty();
-            assert_eq!(
-                has_metrics,
-                group.name != "application",
+            // What the application publishes says the configuration.
+            assert!(
+                !group.descriptors.is_empty() || group.name == "application",
                 "{} has no metrics",
                 group.name
             );
@@ -217,11 +215,32 @@ mod tests {
         }
     }
 
+    /// Collectors' names are held against it where the configuration is read; these groups are above it.
+    #[test]
+    fn no_metric_of_the_application_takes_a_name_of_the_exporter_or_its_process() {
+        let groups = [poller_group(), process_group()];
+        for descriptor in groups.iter().flat_map(|group| &group.descriptors) {
+            let kind = if descriptor.name.ends_with("_total") {
+                "counter"
+            } else {
+                "gauge"
+            };
+            let text = format!(
+                "instances: [ {{ address: h, application_metrics: [ {{ name: {}, type: {kind}, key: k }} ] }} ]",
+                descriptor.name
+            );
+            let environment = crate::config::Environment::of_pairs(&[]);
+            let loaded = crate::config::load_str(&text, "f", Path::new(""), &environment);
+            let errors = loaded.expect_err(descriptor.name).to_string();
+            assert!(errors.contains("is a name of this exporter"), "{errors}");
+        }
+    }
+
     #[test]
     fn collectors_are_listed_once_under_the_names_of_the_contract() {
         let names: Vec<&str> = ALL.iter().map(|spec| spec.name).collect();
         let contract = "ping connect server memory clients stats persistence replication cpu commandstats latency slowlog \
-                        errorstats keyspace cluster config sessions";
+                        errorstats keyspace cluster config sessions events operations session_probe application";
         assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
         assert!(ALL.iter().all(|spec| spec.default_on));
     }

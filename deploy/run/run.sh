@@ -14,11 +14,14 @@ binary="${CARGO_TARGET_DIR:-target}/release/redis-session-exporter"
 
 data=""
 redis=""
+traffic=""
 exporter=""
+config=deploy/run/found.yaml
 finish() {
     trap - EXIT INT TERM
     # Both children first get the time to end by themselves; Ctrl-C has reached them too.
     if [ -n "$exporter" ]; then kill "$exporter" 2>/dev/null || true; wait "$exporter" 2>/dev/null || true; fi
+    if [ -n "$traffic" ]; then kill "$traffic" 2>/dev/null || true; wait "$traffic" 2>/dev/null || true; fi
     if [ -n "$redis" ]; then kill "$redis" 2>/dev/null || true; wait "$redis" 2>/dev/null || true; fi
     if [ -n "$data" ]; then rm -rf "$data"; fi
     say "ended"
@@ -32,7 +35,9 @@ elif in_use 6379; then
     say "something that is not a Redis listens on 127.0.0.1:6379; the exporter will show it as down"
 else
     data="$(mktemp -d)"
-    redis-server --bind 127.0.0.1 --port 6379 --dir "$data" --save '' --appendonly no --logfile redis.log &
+    # Events on, and a memory limit that the sample application's bursts reach, so that every way in which a session ends is seen.
+    redis-server --bind 127.0.0.1 --port 6379 --dir "$data" --save '' --appendonly no --logfile redis.log \
+        --notify-keyspace-events Egxen --maxmemory 14mb --maxmemory-policy volatile-ttl &
     redis=$!
     for _ in $(seq 100); do
         if [ "$(answers)" = PONG ]; then break; fi
@@ -42,28 +47,20 @@ else
     say "started a Redis on 127.0.0.1:6379, which ends with this program and keeps nothing"
 fi
 
-# Sample sessions only into an empty Redis: somebody's data stays somebody's data.
-size="$(redis-cli -h 127.0.0.1 -p 6379 dbsize 2>/dev/null || true)"
-if [ "$size" = 0 ]; then
-    # TTLs from minutes to a day, and some keys of another kind that never expire.
-    awk 'BEGIN {
-        srand(1)
-        for (i = 0; i < 500; i++) {
-            id = ""
-            for (c = 0; c < 32; c++) id = id sprintf("%x", int(rand() * 16))
-            printf "SET sess:%s \047{\"user\":%d,\"cart\":[%d,%d]}\047 EX %d\n", id, i, i * 7, i * 11, 300 + int(rand() * 86100)
-        }
-        for (i = 0; i < 25; i++) printf "SET cache:page:%d rendered\n", i
-    }' | redis-cli -h 127.0.0.1 -p 6379 >/dev/null
-    say "loaded 500 sample sessions (sess:*) with TTLs and 25 other keys without"
+if [ -n "$redis" ]; then
+    config=deploy/run/exporter.yaml
+    awk -f deploy/run/traffic.awk | redis-cli -h 127.0.0.1 -p 6379 >/dev/null 2>&1 &
+    traffic=$!
+    say "a sample application creates, renews and deletes sessions (sess:*) in it"
 else
-    say "the Redis holds ${size:-an unknown number of} keys; no sample sessions are added"
+    # Somebody's data stays somebody's data.
+    say "nothing is written into it; the session library is recognised by its keys"
 fi
 
 port=9121
 while in_use "$port"; do port=$((port + 1)); done
 if [ "$port" != 9121 ]; then say "port 9121 is in use (another exporter?); this one listens on $port"; fi
-"$binary" serve --config.file=deploy/run/exporter.yaml "--web.listen-address=127.0.0.1:$port" &
+"$binary" serve "--config.file=$config" "--web.listen-address=127.0.0.1:$port" &
 exporter=$!
 
 cat <<TEXT

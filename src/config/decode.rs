@@ -4,6 +4,7 @@
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::names::{Scope, nearest};
+use super::pattern::IdPattern;
 use super::problem::{Place, Problems};
 use super::tree::{Entry, Kind, Node};
 use std::collections::BTreeMap;
@@ -65,6 +66,15 @@ impl TextRule {
             may_hold_control_characters: false,
         }
     }
+
+    /// A text that Redis compares byte by byte, such as a key: it must not be empty and may hold anything.
+    pub(super) const fn bytes(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            may_be_empty: false,
+            may_hold_control_characters: true,
+        }
+    }
 }
 
 /// Longest key that a message shows; known keys are far shorter.
@@ -75,11 +85,17 @@ pub(super) struct Decoder<'a> {
     /// What was found wrong so far.
     pub(super) problems: Problems,
     environment: &'a Environment,
+    /// The id patterns of this file, compiled once each however many stores have them.
+    pub(super) patterns: BTreeMap<String, IdPattern>,
 }
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(problems: Problems, environment: &'a Environment) -> Self {
-        Self { problems, environment }
+        Self {
+            problems,
+            environment,
+            patterns: BTreeMap::new(),
+        }
     }
 
     /// Notes a problem with a value.
@@ -254,6 +270,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// A duration, or none at all (`0s`).
+    pub(super) fn duration_or_zero(&mut self, field: &Field<'_>) -> Option<Duration> {
+        match &*self.scalar(field)?.text {
+            "0s" | "0ms" => Some(Duration::ZERO),
+            _ => self.duration(field),
+        }
+    }
+
     /// A whole number from `lowest` to `highest`.
     pub(super) fn whole_number(&mut self, field: &Field<'_>, lowest: u64, highest: u64) -> Option<u64> {
         let text = self.scalar(field)?.text;
@@ -306,6 +330,37 @@ impl<'a> Decoder<'a> {
                 None
             }
         }
+    }
+
+    /// A switch with `auto` as its third word, which is `None` inside.
+    pub(super) fn switch_or_auto(&mut self, field: &Field<'_>) -> Option<Option<bool>> {
+        let text = self.scalar(field)?.text;
+        match &*text {
+            "auto" => Some(None),
+            "on" | "true" => Some(Some(true)),
+            "off" | "false" => Some(Some(false)),
+            _ => {
+                self.refuse(field, "must be `auto`, `on` or `off`");
+                None
+            }
+        }
+    }
+
+    /// A finite number.
+    pub(super) fn number(&mut self, field: &Field<'_>) -> Option<f64> {
+        let text = self.scalar(field)?.text;
+        // No words: `str::parse` would also take `nan` and `inf`.
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
+        let number = plain
+            .then(|| text.parse::<f64>().ok())
+            .flatten()
+            .filter(|number| number.is_finite());
+        if number.is_none() {
+            self.refuse(field, "must be a number, for example `0.25`");
+        }
+        number
     }
 
     /// One of a few words.

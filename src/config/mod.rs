@@ -5,11 +5,14 @@
 //! configuration comes from, `render` writes the running one without its secrets.
 
 pub mod address;
+mod application_metrics;
 mod decode;
 pub mod duration;
 pub mod environment;
 pub mod freshness;
+mod globs;
 mod names;
+mod own_metrics;
 pub mod password_file;
 pub mod pattern;
 pub mod presets;
@@ -288,7 +291,7 @@ impl StoreConfig {
             preset: Some(preset.name),
             matches: preset.matches.iter().map(|glob| (*glob).to_owned()).collect(),
             excludes: preset.excludes.iter().map(|glob| (*glob).to_owned()).collect(),
-            id: IdPattern::new(preset.id).ok(),
+            id: IdPattern::of_preset(preset),
             key_type: preset.key_type,
             ttl: preset.ttl,
             ttl_offset: preset.ttl_offset,

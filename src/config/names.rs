@@ -12,13 +12,17 @@ pub(super) enum Scope {
     Defaults,
     Instance,
     Expect,
+    SessionProbe,
     Store,
+    Source,
+    Encryption,
+    ApplicationMetric,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -26,7 +30,11 @@ impl Scope {
         Self::Defaults,
         Self::Instance,
         Self::Expect,
+        Self::SessionProbe,
         Self::Store,
+        Self::Source,
+        Self::Encryption,
+        Self::ApplicationMetric,
     ];
 
     /// The keys that this version reads there.
@@ -41,8 +49,13 @@ impl Scope {
                 "timeout",
                 "stale_after",
             ],
-            Self::Scan => &["redis_share"],
-            Self::Limits => &["label_values", "http_connections", "scan_remembered_keys"],
+            Self::Scan => &["redis_share", "sample_keys"],
+            Self::Limits => &[
+                "label_values",
+                "http_connections",
+                "scan_remembered_keys",
+                "scan_detail_keys",
+            ],
             Self::Defaults => &[
                 "username",
                 "password",
@@ -53,6 +66,11 @@ impl Scope {
                 "scan",
                 "expect",
                 "collectors",
+                "sessions",
+                "scan_from",
+                "operations",
+                "session_probe",
+                "application_metrics",
             ],
             Self::Instance => &[
                 "name",
@@ -67,9 +85,47 @@ impl Scope {
                 "expect",
                 "collectors",
                 "sessions",
+                "scan_from",
+                "operations",
+                "session_probe",
+                "application_metrics",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
-            Self::Store => &["store", "match", "exclude", "databases", "capacity", "expected_ttl"],
+            Self::SessionProbe => &["enabled", "interval", "prefix"],
+            Self::Store => &[
+                "store",
+                "preset",
+                "match",
+                "exclude",
+                "id",
+                "type",
+                "ttl",
+                "ttl_offset",
+                "index",
+                "databases",
+                "capacity",
+                "expected_ttl",
+                "count",
+                "events",
+                "sources",
+                "encryption",
+                "app_label",
+            ],
+            Self::Source => &["source", "match"],
+            Self::Encryption => &["expect_prefix"],
+            Self::ApplicationMetric => &[
+                "name",
+                "type",
+                "key",
+                "db",
+                "read",
+                "field",
+                "label",
+                "label_values",
+                "max_label_values",
+                "buckets",
+                "help",
+            ],
         }
     }
 
@@ -77,26 +133,16 @@ impl Scope {
     pub(super) const fn later_keys(self) -> &'static [&'static str] {
         match self {
             Self::Top => &["allowed_networks"],
-            Self::Scan => &["sample_keys"],
-            Self::Defaults => &[
-                "tls",
-                "scan_from",
-                "operations",
-                "session_probe",
-                "application_metrics",
-                "allowed_networks",
-                "sessions",
-            ],
-            Self::Instance => &[
-                "tls",
-                "scan_from",
-                "operations",
-                "session_probe",
-                "application_metrics",
-                "allowed_networks",
-            ],
-            Self::Store => &["preset", "id", "type", "count", "events", "sources", "encryption"],
-            Self::Poll | Self::Limits | Self::Expect => &[],
+            Self::Defaults | Self::Instance => &["tls", "allowed_networks"],
+            Self::Poll
+            | Self::Scan
+            | Self::Limits
+            | Self::Expect
+            | Self::SessionProbe
+            | Self::Store
+            | Self::Source
+            | Self::Encryption
+            | Self::ApplicationMetric => &[],
         }
     }
 }
@@ -235,6 +281,15 @@ pub(super) const fn reserved_labels() -> &'static [&'static str] {
         "ver",
         "version",
     ]
+}
+
+/// Labels that a metric of the application may not have: they tell series apart on every level above it.
+pub(super) const RESERVED_APPLICATION_LABELS: [&str; 5] = ["job", "instance", "environment", "le", "quantile"];
+
+/// Whether Prometheus takes the text as the name of a label (data model, "Metric names and labels").
+pub(super) fn is_label_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Eviction policies: Redis 4.0 and later, Valkey, and the LRM pair of Redis 8.6.

@@ -75,11 +75,17 @@ impl fmt::Display for ConfigErrors {
 /// 1 MiB would turn into a log of 20 MiB.
 const MAX_PROBLEMS: usize = 1000;
 
+/// Most warnings that are kept: a log is no place for more of them.
+const MAX_WARNINGS: usize = 100;
+
 /// Collects problems of one origin while decoding goes on.
 pub(super) struct Problems {
     origin: String,
     found: Vec<Problem>,
     left_out: usize,
+    /// What is allowed and yet most likely not meant.
+    warnings: Vec<Problem>,
+    warnings_left_out: usize,
 }
 
 impl Problems {
@@ -89,6 +95,8 @@ impl Problems {
             origin: origin.into(),
             found: Vec::new(),
             left_out: 0,
+            warnings: Vec::new(),
+            warnings_left_out: 0,
         }
     }
 
@@ -109,6 +117,37 @@ impl Problems {
             path: path.to_owned(),
             message: message.into(),
         });
+    }
+
+    /// Notes something that is allowed and yet most likely not meant.
+    pub(super) fn warn(&mut self, place: impl Into<Option<Place>>, path: &str, message: impl Into<String>) {
+        if self.warnings.len() >= MAX_WARNINGS {
+            self.warnings_left_out += 1;
+            return;
+        }
+        self.warnings.push(Problem {
+            origin: self.origin.clone(),
+            place: place.into(),
+            path: path.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The warnings noted so far as sentences for the log, sorted by place and without repetitions.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.sort();
+        warnings.dedup();
+        let mut sentences: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+        if self.warnings_left_out > 0 {
+            sentences.push(format!("... and {} more warnings", self.warnings_left_out));
+        }
+        sentences
     }
 
     /// The errors, sorted by place and without repetitions, or `value` when there are none.
@@ -142,6 +181,19 @@ mod tests {
             errors.to_string(),
             "exporter.yaml: the whole file\nexporter.yaml:9:30: a: first\nexporter.yaml:10:1: b: second"
         );
+    }
+
+    #[test]
+    fn warnings_come_sorted_once_and_bounded() {
+        let mut problems = Problems::new("x");
+        for line in (1..=MAX_WARNINGS + 2).rev() {
+            problems.warn(Place { line, column: 1 }, "a", "odd");
+        }
+        let warnings = problems.take_warnings();
+        assert_eq!(warnings.len(), MAX_WARNINGS + 1);
+        assert_eq!(warnings.first().map(String::as_str), Some("x:3:1: a: odd"));
+        assert_eq!(warnings.last().map(String::as_str), Some("... and 2 more warnings"));
+        assert!(problems.is_empty() && problems.into_result(Some(())).is_ok());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
+use super::own_metrics;
+use super::pattern::IdPattern;
+use super::presets::{KeyType, TtlKind};
 use super::types::{PasswordSource, SECRET_PLACEHOLDER};
-use super::{Expectations, Persistence};
-use super::{InstanceConfig, PollConfig, StoreConfig, ValidatedConfig};
+use super::{ApplicationMetricConfig, ApplicationRead, CountMode, EventsMode, Expectations, Operations, Persistence};
+use super::{InstanceConfig, PollConfig, SessionsConfig, StoreConfig, ValidatedConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -23,6 +26,7 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
             label_values: config.limits.label_values,
             http_connections: config.limits.http_connections,
             scan_remembered_keys: config.limits.scan_remembered_keys,
+            scan_detail_keys: config.limits.scan_detail_keys,
         },
         instances: config
             .instances
@@ -47,6 +51,7 @@ struct ShownLimits {
     label_values: usize,
     http_connections: usize,
     scan_remembered_keys: usize,
+    scan_detail_keys: usize,
 }
 
 #[derive(Serialize)]
@@ -65,7 +70,11 @@ struct ShownInstance<'a> {
     scan: ShownScan,
     expect: ShownExpect<'a>,
     collectors: &'a BTreeMap<&'static str, bool>,
-    sessions: Vec<ShownStore<'a>>,
+    sessions: ShownSessions<'a>,
+    scan_from: Vec<String>,
+    operations: &'static str,
+    session_probe: ShownSessionProbe<'a>,
+    application_metrics: Vec<ShownMetric<'a>>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +91,7 @@ struct ShownPoll {
 #[derive(Serialize)]
 struct ShownScan {
     redis_share: f64,
+    sample_keys: u64,
 }
 
 #[derive(Serialize)]
@@ -92,16 +102,80 @@ struct ShownExpect<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(untagged)]
+enum ShownSessions<'a> {
+    Auto(&'static str),
+    Stores(Vec<ShownStore<'a>>),
+}
+
+/// A store with everything that its preset says written out, so that the preset fills in nothing when it is read back.
+#[derive(Serialize)]
 struct ShownStore<'a> {
     store: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<&'static str>,
     #[serde(rename = "match")]
     matches: &'a [String],
     exclude: &'a [String],
+    id: &'a str,
+    #[serde(rename = "type")]
+    key_type: &'static str,
+    ttl: &'static str,
+    ttl_offset: String,
+    index: &'a str,
     databases: &'a [u32],
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_ttl: Option<String>,
+    count: &'static str,
+    events: &'static str,
+    sources: Vec<ShownSource<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<ShownEncryption<'a>>,
+    app_label: bool,
+}
+
+#[derive(Serialize)]
+struct ShownSource<'a> {
+    source: &'a str,
+    #[serde(rename = "match")]
+    matches: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ShownEncryption<'a> {
+    expect_prefix: &'a str,
+}
+
+#[derive(Serialize)]
+struct ShownSessionProbe<'a> {
+    enabled: bool,
+    interval: String,
+    prefix: &'a str,
+}
+
+#[derive(Serialize)]
+struct ShownMetric<'a> {
+    name: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    key: &'a str,
+    db: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_values: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_label_values: Option<usize>,
+    #[serde(skip_serializing_if = "<[f64]>::is_empty")]
+    buckets: &'a [f64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'static str>,
 }
 
 fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
@@ -121,10 +195,26 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         poll: shown_poll(&instance.poll),
         scan: ShownScan {
             redis_share: instance.scan.redis_share,
+            sample_keys: instance.scan.sample_keys,
         },
         expect: shown_expect(&instance.expect),
         collectors: &instance.collectors,
-        sessions: instance.sessions.configured().iter().map(shown_store).collect(),
+        sessions: match &instance.sessions {
+            SessionsConfig::Auto => ShownSessions::Auto("auto"),
+            SessionsConfig::Stores(stores) => ShownSessions::Stores(stores.iter().map(shown_store).collect()),
+        },
+        scan_from: instance.scan_from.iter().map(ToString::to_string).collect(),
+        operations: match instance.operations {
+            Operations::Auto => "auto",
+            Operations::On => "on",
+            Operations::Off => "off",
+        },
+        session_probe: ShownSessionProbe {
+            enabled: instance.session_probe.enabled,
+            interval: format_duration(instance.session_probe.interval),
+            prefix: &instance.session_probe.prefix,
+        },
+        application_metrics: instance.application_metrics.iter().map(shown_metric).collect(),
     }
 }
 
@@ -155,10 +245,69 @@ fn shown_expect(expect: &Expectations) -> ShownExpect<'_> {
 fn shown_store(store: &StoreConfig) -> ShownStore<'_> {
     ShownStore {
         store: &store.name,
+        preset: store.preset,
         matches: &store.matches,
         exclude: &store.excludes,
+        id: store.id.as_ref().map(IdPattern::as_str).unwrap_or_default(),
+        key_type: store.key_type.map_or("any", KeyType::as_str),
+        ttl: match store.ttl {
+            TtlKind::Sliding => "sliding",
+            TtlKind::Absolute => "absolute",
+        },
+        ttl_offset: format_duration(store.ttl_offset),
+        index: store.index_key.as_deref().unwrap_or_default(),
         databases: &store.databases,
         capacity: store.capacity,
         expected_ttl: store.expected_ttl.map(format_duration),
+        count: match store.count {
+            CountMode::Auto => "auto",
+            CountMode::Exact => "exact",
+            CountMode::Sample => "sample",
+        },
+        events: match store.events {
+            EventsMode::Auto => "auto",
+            EventsMode::On => "on",
+            EventsMode::Off => "off",
+        },
+        sources: store
+            .sources
+            .iter()
+            .map(|rule| ShownSource {
+                source: &rule.source,
+                matches: &rule.matches,
+            })
+            .collect(),
+        encryption: store.encryption.as_ref().map(|check| ShownEncryption {
+            expect_prefix: &check.expect_prefix,
+        }),
+        app_label: store.app_label,
+    }
+}
+
+fn shown_metric(metric: &ApplicationMetricConfig) -> ShownMetric<'_> {
+    let (read, field) = match &metric.read {
+        ApplicationRead::Fields => (Some("fields"), None),
+        ApplicationRead::Field(name) => (None, Some(name.as_str())),
+        ApplicationRead::Text => (Some("text"), None),
+        ApplicationRead::Length => (Some("length"), None),
+        ApplicationRead::Auto => (Some("auto"), None),
+    };
+    // These belong to a label; without one the loader refuses them.
+    let labelled = metric.label.is_some();
+    // A metric that replaces ours has our help.
+    let name = metric.descriptor.name;
+    let is_ours = own_metrics::replaceable(name).is_some() && own_metrics::descriptor(name).is_some();
+    ShownMetric {
+        name,
+        kind: metric.descriptor.kind.as_str(),
+        key: &metric.key,
+        db: metric.database,
+        read,
+        field,
+        label: metric.label,
+        label_values: labelled.then_some(metric.label_values.as_slice()),
+        max_label_values: labelled.then_some(metric.max_label_values),
+        buckets: &metric.buckets,
+        help: (!is_ours).then_some(metric.descriptor.help),
     }
 }

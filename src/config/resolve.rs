@@ -3,18 +3,17 @@
 
 use super::Expectations;
 use super::address::{ParsedAddress, parse_address};
+use super::application_metrics::{MetricDraft, Shapes};
 use super::decode::{Decoder, Located};
 use super::duration::format_duration;
 use super::freshness::DEADLINES_PER_POLL;
+use super::globs::literal_prefix;
 use super::names::known_collectors;
+use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
-use super::stores::StoreDraft;
-use super::types::PasswordSource;
-use super::{
-    InstanceConfig, Limits, Operations, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig, StoreConfig,
-    ValidatedConfig,
-};
+use super::types::{Address, PasswordSource};
+use super::{InstanceConfig, Limits, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig, ValidatedConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +53,11 @@ pub const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// `session_probe.prefix`: a name that no application uses.
 pub const DEFAULT_PROBE_PREFIX: &str = "redis-session-exporter:probe:";
 
+/// Most memory that the stores and application metrics of all instances together may take, in bytes, as far as it is text. What stands
+/// once under `defaults` is merged into every instance: without a bound a file of 1 MiB could ask for gigabytes. Five hundred instances
+/// with twenty metrics each take 3 MB.
+const MAX_MERGED_BYTES: usize = 128 * 1024 * 1024;
+
 /// Makes the configuration, or notes why it cannot.
 pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<ValidatedConfig> {
     let ConfigDraft {
@@ -69,8 +73,20 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
     };
     let mut resolved = Vec::with_capacity(instances.len());
     let mut first_places: BTreeMap<String, Option<Place>> = BTreeMap::new();
+    let mut shapes = Shapes::new();
+    let mut merged_bytes = 0;
     for draft in &instances {
-        let instance = resolve_instance(decoder, draft, [&draft.layer, &defaults, &top], &limits);
+        let layers = [&draft.layer, &defaults, &top];
+        merged_bytes += merged_weight(layers);
+        if merged_bytes > MAX_MERGED_BYTES {
+            let message = "stands behind instances whose `sessions` and `application_metrics` take more than 128 MiB together; shorten those of `defaults`, or split the instances over several exporters";
+            decoder.problems.add(draft.place, &draft.path, message);
+            break;
+        }
+        let instance = resolve_instance(decoder, draft, layers, &limits);
+        if let Some(instance) = &instance {
+            shapes.check(decoder, metrics_of(layers), &instance.labels, &draft.path);
+        }
         // A written name counts also where something else of the instance is wrong, so that one run reports everything.
         let written = draft.name.as_ref().map(|name| name.value.clone());
         let Some(name) = written.or_else(|| instance.as_ref().map(|instance| instance.name.clone())) else {
@@ -90,8 +106,20 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
             continue;
         }
         first_places.insert(name, place);
-        resolved.extend(instance.map(Arc::new));
+        resolved.extend(instance.map(|instance| (instance, draft)));
     }
+    // Metrics are kept for the life of the process, so a file that is refused makes none.
+    let is_right = decoder.problems.is_empty();
+    let resolved = resolved
+        .into_iter()
+        .map(|(mut instance, draft)| {
+            if is_right {
+                let metrics = metrics_of([&draft.layer, &defaults, &top]);
+                instance.application_metrics = shapes.define(decoder, metrics, instance.address.database);
+            }
+            Arc::new(instance)
+        })
+        .collect();
     Some(ValidatedConfig {
         instances: resolved,
         limits,
@@ -110,7 +138,6 @@ fn default_instance() -> Option<InstanceDraft> {
             path: String::new(),
         }),
         layer: Layer::default(),
-        sessions: SessionsConfig::Auto,
     })
 }
 
@@ -119,8 +146,35 @@ fn resolve_limits(draft: &LimitsDraft) -> Limits {
         http_connections: draft.http_connections.unwrap_or(DEFAULT_HTTP_CONNECTIONS),
         label_values: draft.label_values.unwrap_or(DEFAULT_LABEL_VALUES),
         scan_remembered_keys: draft.scan_remembered_keys.unwrap_or(DEFAULT_SCAN_REMEMBERED_KEYS),
-        scan_detail_keys: DEFAULT_SCAN_DETAIL_KEYS,
+        scan_detail_keys: draft.scan_detail_keys.unwrap_or(DEFAULT_SCAN_DETAIL_KEYS),
     }
+}
+
+/// The metrics of the application: the nearest list, whole.
+fn metrics_of(layers: [&Layer; 3]) -> &[MetricDraft] {
+    layers
+        .into_iter()
+        .find_map(|layer| layer.application_metrics.as_deref())
+        .unwrap_or_default()
+}
+
+/// What the lists of an instance take in memory, in bytes.
+fn merged_weight(layers: [&Layer; 3]) -> usize {
+    let stores = layers.iter().find_map(|layer| layer.sessions.as_ref());
+    let stores = stores.map(SessionsConfig::configured).unwrap_or_default();
+    let globs = |globs: &[String]| -> usize { globs.iter().map(|glob| glob.len() + size_of::<String>()).sum() };
+    let stores: usize = stores
+        .iter()
+        .map(|store| {
+            let sources = store
+                .sources
+                .iter()
+                .map(|rule| rule.source.len() + globs(&rule.matches));
+            size_of_val(store) + globs(&store.matches) + globs(&store.excludes) + sources.sum::<usize>()
+        })
+        .sum();
+    let metrics: usize = metrics_of(layers).iter().map(MetricDraft::weight).sum();
+    stores + metrics
 }
 
 /// `layers` from the nearest to the farthest: instance, `defaults`, top.
@@ -135,6 +189,9 @@ fn resolve_instance(
     let located_address = draft.address.as_ref()?;
     let (username, password) = resolve_credentials(decoder, layers, located_address);
     let address = located_address.value.address.clone();
+    let scan_from = resolve_scan_from(decoder, layers, &address);
+    let sessions = resolve_sessions(layers, address.database);
+    let session_probe = resolve_session_probe(decoder, layers, &sessions);
     let [own, defaults, top] = layers;
     let mut labels = defaults.labels.clone();
     labels.extend(own.labels.clone());
@@ -163,7 +220,10 @@ fn resolve_instance(
                 .iter()
                 .find_map(|layer| layer.redis_share)
                 .unwrap_or(DEFAULT_REDIS_SHARE),
-            sample_keys: DEFAULT_SAMPLE_KEYS,
+            sample_keys: layers
+                .iter()
+                .find_map(|layer| layer.sample_keys)
+                .unwrap_or(DEFAULT_SAMPLE_KEYS),
         },
         collectors,
         expect: Expectations {
@@ -173,22 +233,11 @@ fn resolve_instance(
                 .unwrap_or_default(),
             persistence: layers.iter().find_map(|layer| layer.persistence),
         },
-        sessions: match &draft.sessions {
-            SessionsConfig::Auto => SessionsConfig::Auto,
-            SessionsConfig::Stores(stores) => SessionsConfig::Stores(
-                stores
-                    .iter()
-                    .map(|store| resolve_store(store, address.database))
-                    .collect(),
-            ),
-        },
-        scan_from: Vec::new(),
-        operations: Operations::Auto,
-        session_probe: SessionProbeConfig {
-            enabled: false,
-            interval: DEFAULT_PROBE_INTERVAL,
-            prefix: DEFAULT_PROBE_PREFIX.to_owned(),
-        },
+        sessions,
+        scan_from,
+        operations: layers.iter().find_map(|layer| layer.operations).unwrap_or_default(),
+        session_probe,
+        // Filled in when the whole configuration is known to be right.
         application_metrics: Vec::new(),
         label_values: limits.label_values,
         scan_remembered_keys: limits.scan_remembered_keys,
@@ -197,12 +246,61 @@ fn resolve_instance(
     })
 }
 
-fn resolve_store(draft: &StoreDraft, database: u32) -> StoreConfig {
-    let mut store = draft.clone();
-    if store.databases.is_empty() {
-        store.databases.push(database);
+/// The nearest `sessions`, whole. A store without databases lives in the address's own.
+fn resolve_sessions(layers: [&Layer; 3], database: u32) -> SessionsConfig {
+    let nearest = layers.iter().find_map(|layer| layer.sessions.clone());
+    match nearest.unwrap_or(SessionsConfig::Auto) {
+        SessionsConfig::Auto => SessionsConfig::Auto,
+        SessionsConfig::Stores(mut stores) => {
+            for store in stores.iter_mut().filter(|store| store.databases.is_empty()) {
+                store.databases.push(database);
+            }
+            SessionsConfig::Stores(stores)
+        }
     }
-    store
+}
+
+fn resolve_scan_from(decoder: &mut Decoder<'_>, layers: [&Layer; 3], address: &Address) -> Vec<Address> {
+    let nearest = layers.iter().find_map(|layer| layer.scan_from.as_deref());
+    let mut addresses = Vec::new();
+    for located in nearest.unwrap_or_default() {
+        if located.value.endpoint == address.endpoint {
+            let message = "is the address of the instance itself; name its replicas, or remove it";
+            decoder.problems.add(located.place, &located.path, message);
+        } else {
+            addresses.push(located.value.clone());
+        }
+    }
+    addresses
+}
+
+fn resolve_session_probe(
+    decoder: &mut Decoder<'_>,
+    layers: [&Layer; 3],
+    sessions: &SessionsConfig,
+) -> SessionProbeConfig {
+    let layers = layers.map(|layer| &layer.session_probe);
+    let prefix = layers.iter().find_map(|layer| layer.prefix.as_ref());
+    if let Some(prefix) = prefix {
+        // Keys of the probe are never sessions, so that such a store would be empty for ever.
+        let configured = sessions.configured().iter().flat_map(|store| &store.matches);
+        let recognised = presets::ALL.iter().filter(|_| sessions.is_auto());
+        let recognised = recognised.flat_map(|preset| preset.matches);
+        let mut globs = configured.map(String::as_str).chain(recognised.copied());
+        if globs.any(|glob| literal_prefix(glob).starts_with(&prefix.value)) {
+            let message =
+                "is how the keys of a session store begin, of which none would be counted then; choose another prefix";
+            decoder.problems.add(prefix.place, &prefix.path, message);
+        }
+    }
+    SessionProbeConfig {
+        enabled: layers.iter().find_map(|layer| layer.enabled).unwrap_or(false),
+        interval: layers
+            .iter()
+            .find_map(|layer| layer.interval)
+            .unwrap_or(DEFAULT_PROBE_INTERVAL),
+        prefix: prefix.map_or(DEFAULT_PROBE_PREFIX, |prefix| &prefix.value).to_owned(),
+    }
 }
 
 /// The user and the password: each from the nearest place that names one, where the address counts as the instance itself.

@@ -1,16 +1,19 @@
 //! The shape of `exporter.yaml`: what each key holds. What comes out are drafts, in which everything may still be missing;
 //! `resolve` merges them.
 
-use super::Persistence;
-use super::SessionsConfig;
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
+use super::application_metrics::{MetricDraft, application_metrics};
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
-use super::names::{EVICTION_POLICIES, LATER_COLLECTORS, Scope, known_collectors, nearest, reserved_labels};
+use super::globs::SPECIAL;
+use super::names::{
+    EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
+};
 use super::password_file;
 use super::problem::Place;
 use super::stores::sessions;
 use super::tree::{Kind, Node};
-use super::types::{PasswordSource, Secret};
+use super::types::{Address, PasswordSource, Secret};
+use super::{Operations, Persistence, SessionsConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +35,16 @@ const MAX_HTTP_CONNECTIONS: u64 = 65_535;
 /// Upper bound of `limits.scan_remembered_keys`: at about 16 bytes each this is 1.6 GB.
 const MAX_SCAN_REMEMBERED_KEYS: u64 = 100_000_000;
 
+/// Bounds of `scan.sample_keys`: fewer than a thousand keys say little about a store that is a part of a database, and ten million take
+/// the server 5 s.
+const SAMPLE_KEYS: (u64, u64) = (1_000, 10_000_000);
+/// Upper bound of `limits.scan_detail_keys`: asking for so many takes the server about half a second per pass. 0 asks for none.
+const MAX_SCAN_DETAIL_KEYS: u64 = 100_000;
+/// Most addresses of `scan_from`: Redis' own documentation speaks of a handful of replicas.
+const MAX_SCAN_FROM: usize = 16;
+/// Longest `session_probe.prefix`. It stands before every key of the probe.
+const MAX_PROBE_PREFIX_BYTES: usize = 128;
+
 /// Everything that may be said on more than one level: top, `defaults`, instance.
 #[derive(Default)]
 pub(super) struct Layer {
@@ -44,6 +57,21 @@ pub(super) struct Layer {
     pub(super) collectors: BTreeMap<&'static str, bool>,
     pub(super) maxmemory_policy: Option<Vec<String>>,
     pub(super) persistence: Option<Persistence>,
+    pub(super) sample_keys: Option<u64>,
+    /// Stores whose `databases` are empty live in the address's own.
+    pub(super) sessions: Option<SessionsConfig>,
+    pub(super) scan_from: Option<Vec<Located<Address>>>,
+    pub(super) operations: Option<Operations>,
+    pub(super) session_probe: SessionProbeLayer,
+    pub(super) application_metrics: Option<Vec<MetricDraft>>,
+}
+
+/// `session_probe` of one level.
+#[derive(Default)]
+pub(super) struct SessionProbeLayer {
+    pub(super) enabled: Option<bool>,
+    pub(super) interval: Option<Duration>,
+    pub(super) prefix: Option<Located<String>>,
 }
 
 /// `poll` of one level.
@@ -63,6 +91,7 @@ pub(super) struct LimitsDraft {
     pub(super) label_values: Option<usize>,
     pub(super) http_connections: Option<usize>,
     pub(super) scan_remembered_keys: Option<usize>,
+    pub(super) scan_detail_keys: Option<usize>,
 }
 
 /// One item of `instances`, or one address from a flag.
@@ -72,7 +101,6 @@ pub(super) struct InstanceDraft {
     pub(super) name: Option<Located<String>>,
     pub(super) address: Option<Located<ParsedAddress>>,
     pub(super) layer: Layer,
-    pub(super) sessions: SessionsConfig,
 }
 
 /// The whole file.
@@ -146,7 +174,6 @@ fn instance(decoder: &mut Decoder<'_>, item: &Field<'_>, directory: &Path) -> In
             .and_then(|field| located_text(decoder, field, &TextRule::line(MAX_NAME_BYTES))),
         address,
         layer: layer(decoder, &fields, directory),
-        sessions: sessions(decoder, &fields),
     }
 }
 
@@ -176,6 +203,10 @@ fn located_text(decoder: &mut Decoder<'_>, field: &Field<'_>, rule: &TextRule) -
 fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Layer {
     let mut layer = Layer {
         password: password(decoder, fields, directory),
+        sessions: sessions(decoder, fields),
+        scan_from: scan_from(decoder, fields),
+        session_probe: session_probe(decoder, fields),
+        application_metrics: application_metrics(decoder, fields),
         ..Layer::default()
     };
     if let Some(field) = fields.get("environment") {
@@ -198,6 +229,17 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     if let Some(field) = fields.get("scan") {
         let fields = decoder.fields(field, Scope::Scan);
         layer.redis_share = fields.get("redis_share").and_then(|field| decoder.share(field));
+        let (least, most) = SAMPLE_KEYS;
+        layer.sample_keys = fields
+            .get("sample_keys")
+            .and_then(|field| decoder.whole_number(field, least, most));
+    }
+    if let Some(field) = fields.get("operations") {
+        layer.operations = decoder.switch_or_auto(field).map(|on| match on {
+            None => Operations::Auto,
+            Some(true) => Operations::On,
+            Some(false) => Operations::Off,
+        });
     }
     if let Some(field) = fields.get("collectors") {
         layer.collectors = collectors(decoder, field);
@@ -210,6 +252,72 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
         layer.persistence = fields.get("persistence").and_then(|field| persistence(decoder, field));
     }
     layer
+}
+
+/// Addresses to scan instead of the instance, each server once. The credentials are the instance's, so none may stand in them.
+fn scan_from(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option<Vec<Located<Address>>> {
+    let field = fields.get("scan_from")?;
+    if field.node.is_null() {
+        return None;
+    }
+    let items = decoder.items_or_one(field);
+    if items.len() > MAX_SCAN_FROM {
+        decoder.refuse(
+            field,
+            format!("lists more than {MAX_SCAN_FROM} addresses; one that is well connected is enough"),
+        );
+        return None;
+    }
+    let mut addresses: Vec<Located<Address>> = Vec::with_capacity(items.len());
+    for item in &items {
+        let Some(Located { value, place, path }) = address(decoder, item) else {
+            continue;
+        };
+        if value.username.is_some() || value.password.is_some() {
+            decoder.refuse(
+                item,
+                "holds a user or a password; the credentials of the instance are used, write the address alone",
+            );
+        } else if value.address.database != 0 {
+            decoder.refuse(
+                item,
+                "names a database; the `databases` of the stores say which are scanned, write the address without it",
+            );
+        } else if addresses
+            .iter()
+            .all(|known| known.value.endpoint != value.address.endpoint)
+        {
+            addresses.push(Located {
+                value: value.address,
+                place,
+                path,
+            });
+        }
+    }
+    Some(addresses)
+}
+
+fn session_probe(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> SessionProbeLayer {
+    let Some(field) = fields.get("session_probe") else {
+        return SessionProbeLayer::default();
+    };
+    let fields = decoder.fields(field, Scope::SessionProbe);
+    SessionProbeLayer {
+        enabled: fields.get("enabled").and_then(|field| decoder.switch(field)),
+        interval: fields.get("interval").and_then(|field| decoder.duration(field)),
+        prefix: fields.get("prefix").and_then(|field| {
+            let prefix = located_text(decoder, field, &TextRule::line(MAX_PROBE_PREFIX_BYTES))?;
+            // ACL rules and the globs of other tools are made of it.
+            if prefix.value.contains(SPECIAL) || prefix.value.contains(']') || prefix.value.contains(' ') {
+                decoder.refuse(
+                    field,
+                    "contains a space or a character that means something in a glob (`*`, `?`, `[`, `]`, `\\`); write a plain text",
+                );
+                return None;
+            }
+            Some(prefix)
+        }),
+    }
 }
 
 /// The password that the layer names. One that is of no use is a problem already and stands here as `PasswordSource::None`, so
@@ -263,9 +371,7 @@ fn labels(decoder: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<String, Stri
     for (entry, value) in decoder.entries(field) {
         let name = &*entry.key;
         let shown = shown_key(field.node, entry).map_or_else(String::new, |name| format!("`{name}` "));
-        let well_formed = name.len() <= MAX_NAME_BYTES
-            && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let well_formed = name.len() <= MAX_NAME_BYTES && is_label_name(name);
         if !well_formed {
             let message =
                 format!("{shown}is not a label name; write letters, digits and `_`, not beginning with a digit");
@@ -362,5 +468,6 @@ fn limits(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> LimitsDraft {
         label_values: number("label_values", 1, MAX_LABEL_VALUES),
         http_connections: number("http_connections", 1, MAX_HTTP_CONNECTIONS),
         scan_remembered_keys: number("scan_remembered_keys", 0, MAX_SCAN_REMEMBERED_KEYS),
+        scan_detail_keys: number("scan_detail_keys", 0, MAX_SCAN_DETAIL_KEYS),
     }
 }

@@ -9,7 +9,7 @@ use super::resolve::resolve;
 use super::schema::{self, ConfigDraft, InstanceDraft, Layer, MAX_INSTANCES};
 use super::tree::{self, MAX_FILE_BYTES};
 use super::types::{PasswordSource, Secret};
-use super::{SessionsConfig, ValidatedConfig, resolve::DEFAULT_ADDRESS};
+use super::{ValidatedConfig, resolve::DEFAULT_ADDRESS};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -116,10 +116,11 @@ fn load_text(
 }
 
 fn finish(
-    decoder: Decoder<'_>,
+    mut decoder: Decoder<'_>,
     config: Option<ValidatedConfig>,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Result<Loaded, ConfigErrors> {
+    warnings.extend(decoder.problems.take_warnings());
     decoder
         .problems
         .into_result(config.map(|config| Loaded { config, warnings }))
@@ -225,7 +226,6 @@ fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, C
                     name: None,
                     address: Some(unplaced(parsed)),
                     layer: Layer::default(),
-                    sessions: SessionsConfig::Auto,
                 });
             }
             Err(error) => decoder.problems.add(None, "", error.to_string()),
