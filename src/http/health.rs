@@ -293,6 +293,16 @@ impl<'a> Known<'a> {
         counts.sum()
     }
 
+    /// Seconds of a SET: the server's own execution time, averaged.
+    fn set_seconds(&self) -> Option<f64> {
+        self.info?.set_seconds
+    }
+
+    /// Seconds of a GET: the server's own execution time, averaged.
+    fn get_seconds(&self) -> Option<f64> {
+        self.info?.get_seconds
+    }
+
     /// What the application publishes about itself, while it is fresh.
     fn published(&self, now: Instant) -> Option<&'a Published> {
         let facts = self.details.application.as_ref()?;
@@ -362,8 +372,8 @@ fn health_of(
         session_cache: cache.health(published),
         performance: Performance {
             ping: known.ping_seconds().map(milliseconds),
-            set: known.info.and_then(|info| info.set_seconds).map(milliseconds),
-            get: known.info.and_then(|info| info.get_seconds).map(milliseconds),
+            set: known.set_seconds().map(milliseconds),
+            get: known.get_seconds().map(milliseconds),
         },
         encryption: encryption_of(config, published),
         checks,

@@ -40,15 +40,20 @@ pub enum Problem {
     /// A hash for a counter without a label.
     #[error("the key is a hash, but the metric has neither a label nor a field; name `label`, or one `field`")]
     FieldsWithoutLabel,
-    /// `NOPERM` of a command or a key.
+    /// `NOPERM` of a command.
     #[error(
-        "the Redis user may not run {command} on the key; grant it, `redis-session-exporter check` prints the line. It is tried \
-         again in ten minutes"
+        "the Redis user may not run {command}; grant it, `redis-session-exporter check` prints the line. It is tried again in ten \
+         minutes"
     )]
     Denied {
         /// The command, in upper case.
         command: String,
     },
+    /// `NOPERM` of a key.
+    #[error(
+        "the Redis user may not read the key; grant it with an ACL rule `%R~KEY`. It is tried again in ten minutes"
+    )]
+    KeyDenied,
     /// The server does not have a command.
     #[error(
         "the server does not have {command}; use a metric that is read in another way. It is tried again in ten minutes"
@@ -104,6 +109,8 @@ impl Problem {
             return Self::WrongType;
         }
         match unavailability(reply) {
+            // Redis 6.0 on: "NOPERM this user has no permissions to access one of the keys used as arguments" and the like.
+            Some(crate::redis::Unavailable::Denied) if names_keys(reply) => Self::KeyDenied,
             Some(crate::redis::Unavailable::Denied) => Self::Denied { command },
             Some(crate::redis::Unavailable::Unsupported) => Self::Unsupported { command },
             None => Self::Refused {
@@ -127,17 +134,24 @@ impl Problem {
     pub fn lasts(&self) -> bool {
         matches!(
             self,
-            Self::Denied { .. } | Self::Unsupported { .. } | Self::Database { .. } | Self::TooLarge
+            Self::Denied { .. } | Self::KeyDenied | Self::Unsupported { .. } | Self::Database { .. } | Self::TooLarge
         )
     }
 
     /// Whether it is for want of a permission or a command, for `redis_session_exporter_collector_unavailable`.
     pub fn unavailable(&self) -> Option<crate::redis::Unavailable> {
         match self {
-            Self::Denied { .. } => Some(crate::redis::Unavailable::Denied),
+            Self::Denied { .. } | Self::KeyDenied => Some(crate::redis::Unavailable::Denied),
             Self::Database { code, .. } if code == "NOPERM" => Some(crate::redis::Unavailable::Denied),
             Self::Unsupported { .. } | Self::Database { .. } => Some(crate::redis::Unavailable::Unsupported),
             _ => None,
         }
     }
+}
+
+/// Whether a refusal is about a key and not about a command.
+fn names_keys(error: &Reply) -> bool {
+    let Reply::Error(text) = error else { return false };
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    text.contains("one of the keys") || text.contains("access the '")
 }

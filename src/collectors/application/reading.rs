@@ -53,6 +53,28 @@ impl KeyKind {
     }
 }
 
+/// The commands that reading a metric may need, in lower case, for whoever grants permissions.
+pub fn commands(metric: &ApplicationMetricConfig) -> Vec<&'static str> {
+    const TEXT: [&str; 2] = ["getrange", "exists"];
+    const HASH: [&str; 4] = ["hlen", "hscan", "hstrlen", "hmget"];
+    const LENGTH: [&str; 6] = ["type", "llen", "scard", "zcard", "xlen", "hlen"];
+    match metric.read {
+        _ if matches!(
+            metric.descriptor.kind,
+            MetricKind::Histogram | MetricKind::GaugeHistogram
+        ) =>
+        {
+            HASH.to_vec()
+        }
+        ApplicationRead::Fields | ApplicationRead::Field(_) => HASH.to_vec(),
+        ApplicationRead::Text => TEXT.to_vec(),
+        ApplicationRead::Length => LENGTH.to_vec(),
+        ApplicationRead::Auto if metric.label.is_some() => [&["type"], &HASH[..]].concat(),
+        ApplicationRead::Auto if metric.descriptor.kind == MetricKind::Counter => [&["type"], &TEXT[..]].concat(),
+        ApplicationRead::Auto => [&TEXT[..], &LENGTH[..]].concat(),
+    }
+}
+
 /// What is remembered of a metric's key between turns.
 #[derive(Debug, Clone, Default)]
 pub struct Reader {
@@ -180,7 +202,9 @@ impl<'a> Turn<'a> {
                 return Step::Done(Err(problem));
             }
             self.exists = true;
-            if reader.kind.take().is_some() && self.restarts < MAX_RESTARTS {
+            // Under `auto` the type tells what to read instead, or why nothing can be.
+            let may_be_another = reader.kind.take().is_some() || self.metric.read == ApplicationRead::Auto;
+            if may_be_another && self.restarts < MAX_RESTARTS {
                 self.restarts += 1;
                 return self.ask_type();
             }
@@ -234,6 +258,9 @@ impl<'a> Turn<'a> {
             (ApplicationRead::Field(name), _) => self.ask_lengths(vec![name.as_bytes().to_vec()], 1),
             (ApplicationRead::Text, _) => self.ask_text(),
             (ApplicationRead::Length, Some(kind)) => self.ask_length(kind),
+            // What these can only be is read at once, so that a missing permission shows before the key exists.
+            (ApplicationRead::Auto, _) if self.metric.label.is_some() => self.ask_labelled(),
+            (ApplicationRead::Auto, _) if self.is_counter() => self.ask_text(),
             (ApplicationRead::Auto, Some(kind)) => match self.choose(kind) {
                 Ok(step) => step,
                 Err(problem) => Step::Done(Err(problem)),

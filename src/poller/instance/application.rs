@@ -285,7 +285,60 @@ fn own_lookups(accumulators: &Accumulators) -> Pair {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Surroundings;
     use super::*;
+    use crate::config::{Environment, load_str};
+    use crate::metric::{Descriptor, MetricKind};
+    use crate::snapshot::SnapshotStore;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn instance(further: &str) -> Instance {
+        let text = format!("instances: [{{ name: a, address: 'redis://127.0.0.1:1'{further} }}]");
+        let loaded = load_str(&text, "test", Path::new(""), &Environment::of_pairs(&[])).unwrap();
+        let store = Arc::new(SnapshotStore::new());
+        let surroundings = Surroundings::new(&store, &loaded.config, "a");
+        Instance::new(loaded.config.instances[0].clone(), surroundings)
+    }
+
+    #[test]
+    fn a_metric_of_the_application_takes_the_place_of_ours() {
+        static OURS: Descriptor = Descriptor::new(MetricKind::Counter, "sessions_created_total", "Help.", "events");
+        static OTHER: Descriptor = Descriptor::new(MetricKind::Counter, "sessions_other_total", "Help.", "events");
+        let shown = |further: &str| {
+            let mut instance = instance(further);
+            let mut samples = Samples::new();
+            samples.push(&OURS, 1.0);
+            samples.push(&OTHER, 1.0);
+            instance.show("events", publish::VALUES, samples, None);
+            let section = &instance.sections[&SectionKey {
+                collector: "events",
+                part: publish::VALUES,
+            }];
+            section
+                .chunks
+                .iter()
+                .map(|chunk| chunk.descriptor.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(""), ["sessions_created_total", "sessions_other_total"]);
+        let replaced = ", application_metrics: [{ name: sessions_created_total, type: counter, key: k }]";
+        assert_eq!(shown(replaced), ["sessions_other_total"]);
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_last_hour_are_known_from_the_first_verdict_on() {
+        let mut instance = instance("");
+        instance.note_errors_of_last_hour();
+        assert_eq!(instance.details.errors_last_hour, None);
+        // Nothing listens on port 1.
+        instance.on_ping().await;
+        instance.on_ping().await;
+        instance.count_session_errors(5.0);
+        instance.note_errors_of_last_hour();
+        instance.note_errors_of_last_hour();
+        assert_eq!(instance.details.errors_last_hour, Some(7.0));
+    }
 
     #[test]
     fn own_lookups_are_those_since_the_server_counts() {

@@ -108,6 +108,7 @@ fn size(reply: &Reply) -> usize {
 }
 
 fn run(metric: &ApplicationMetricConfig, reader: &mut Reader, key: Option<&Key>) -> Run {
+    let granted = commands(metric);
     let (mut turn, mut commands) = Turn::begin(metric, reader);
     let mut sent = Vec::new();
     let mut reply_bytes = 0;
@@ -115,6 +116,12 @@ fn run(metric: &ApplicationMetricConfig, reader: &mut Reader, key: Option<&Key>)
         assert!(!commands.is_empty(), "a turn asks for something or is done");
         let replies: Vec<Reply> = commands.iter().map(|command| answer(key, command)).collect();
         sent.extend(commands.iter().map(Command::name));
+        let is_granted = |name: &String| granted.contains(&name.as_str());
+        assert!(
+            sent.iter().all(is_granted),
+            "{sent:?} of {:?} needs other rights",
+            metric.read
+        );
         reply_bytes += replies.iter().map(size).sum::<usize>();
         match turn.absorb(reader, &replies) {
             Step::Ask(next) => commands = next,
@@ -401,9 +408,13 @@ fn lookups_are_hits_when_the_key_is_there() {
 #[test]
 fn refusals_and_odd_replies_are_the_metrics_problem() {
     let metric = metric(Counter, None, Text);
-    let cases: [(Reply, Problem); 5] = [
+    let cases: [(Reply, Problem); 6] = [
         (
             Reply::Error("NOPERM this user has no permissions to access one of the keys used as arguments".into()),
+            Problem::KeyDenied,
+        ),
+        (
+            Reply::Error("NOPERM this user has no permissions to run the 'getrange' command".into()),
             Problem::Denied {
                 command: "GETRANGE".to_owned(),
             },
