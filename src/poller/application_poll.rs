@@ -8,7 +8,7 @@ use crate::collectors::application::reading::{Finding, Reader, Step, Turn};
 use crate::config::ApplicationMetricConfig;
 use crate::redis::reason::classify_error_reply;
 use crate::redis::{CAPABILITY_LIFETIME, Command, Connection, Reason, RedisError, Reply, sanitised_code};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 /// Most batches of one poll. The longest way (a type that has changed, a hash of eight pages, the lengths and values of its fields) has
@@ -124,28 +124,31 @@ pub async fn poll(
     } else {
         read(connection, home, watched, &due, &mut results, deadline).await?;
     }
-    let outcomes = watched
-        .iter_mut()
-        .enumerate()
-        .map(|(index, metric)| match results.remove(&index) {
-            Some(done) => {
-                let (lookups, found) = done.lookups;
-                metric.settle(done.result.as_ref().err().cloned(), now);
-                Outcome {
-                    is_news: std::mem::take(&mut metric.is_news),
-                    result: done.result,
-                    lookups,
-                    misses: if found { 0 } else { lookups },
-                }
-            }
-            None => Outcome {
-                result: Err(metric.problem.clone().unwrap_or(Problem::Unstable)),
-                is_news: std::mem::take(&mut metric.is_news),
-                lookups: 0,
-                misses: 0,
+    // A hash is there when any of the metrics that read it found one of their fields.
+    let of_found = |(index, done): (&usize, &Done)| {
+        let metric = &watched.get(*index)?.metric;
+        done.lookups.1.then(|| (metric.database, metric.key.clone()))
+    };
+    let found: BTreeSet<(u32, String)> = results.iter().filter_map(of_found).collect();
+    let mut outcomes = Vec::with_capacity(watched.len());
+    for (index, metric) in watched.iter_mut().enumerate() {
+        let done = results.remove(&index);
+        if let Some(done) = &done {
+            metric.settle(done.result.as_ref().err().cloned(), now);
+        }
+        let is_found = found.contains(&(metric.metric.database, metric.metric.key.clone()));
+        let lookups = done.as_ref().map(|done| done.lookups.0).unwrap_or_default();
+        outcomes.push(Outcome {
+            misses: if is_found { 0 } else { lookups },
+            lookups,
+            is_news: std::mem::take(&mut metric.is_news),
+            result: match done {
+                Some(done) => done.result,
+                None => Err(metric.problem.clone().unwrap_or(Problem::Unstable)),
             },
         });
-    Ok(outcomes.collect())
+    }
+    Ok(outcomes)
 }
 
 /// Whether a failure may be the fault of one reply: larger than replies may be, or of another shape.

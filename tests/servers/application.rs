@@ -429,6 +429,7 @@ fn own_lookups_are_those_that_the_server_counted() {
         metric(601, MetricKind::Counter, "text", Text),
         metric(602, MetricKind::Counter, "nothing", Text),
         metric(603, MetricKind::Counter, "hash", Field("a".to_owned())),
+        metric(609, MetricKind::Counter, "hash", Field("not there".to_owned())),
         labelled(604, MetricKind::Counter, "hash", &[]),
         exact,
         metric(605, MetricKind::Gauge, "list", Length),

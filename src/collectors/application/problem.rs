@@ -109,7 +109,6 @@ impl Problem {
             return Self::WrongType;
         }
         match unavailability(reply) {
-            // Redis 6.0 on: "NOPERM this user has no permissions to access one of the keys used as arguments" and the like.
             Some(crate::redis::Unavailable::Denied) if names_keys(reply) => Self::KeyDenied,
             Some(crate::redis::Unavailable::Denied) => Self::Denied { command },
             Some(crate::redis::Unavailable::Unsupported) => Self::Unsupported { command },
@@ -149,9 +148,10 @@ impl Problem {
     }
 }
 
-/// Whether a refusal is about a key and not about a command.
+/// Whether a refusal is about a key and not about a command: "this user has no permissions to access one of the keys used as arguments"
+/// (Redis 6.0), "No permissions to access a key" (Redis 7.2, Valkey).
 fn names_keys(error: &Reply) -> bool {
     let Reply::Error(text) = error else { return false };
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
-    text.contains("one of the keys") || text.contains("access the '")
+    text.contains("one of the keys") || text.contains("access a key")
 }

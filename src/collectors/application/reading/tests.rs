@@ -1,8 +1,10 @@
 //! Turns against a table of keys that answers as Redis does.
 
+use super::fields::MAX_PAGES;
 use super::*;
 use crate::metric::{Samples, define};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// A value of a key.
 enum Key {
@@ -408,9 +410,13 @@ fn lookups_are_hits_when_the_key_is_there() {
 #[test]
 fn refusals_and_odd_replies_are_the_metrics_problem() {
     let metric = metric(Counter, None, Text);
-    let cases: [(Reply, Problem); 6] = [
+    let cases: [(Reply, Problem); 7] = [
         (
             Reply::Error("NOPERM this user has no permissions to access one of the keys used as arguments".into()),
+            Problem::KeyDenied,
+        ),
+        (
+            Reply::Error("NOPERM No permissions to access a key".into()),
             Problem::KeyDenied,
         ),
         (
