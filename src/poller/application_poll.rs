@@ -15,6 +15,10 @@ use tokio::time::Instant;
 /// fifteen.
 const MAX_ROUNDS: usize = 16;
 
+/// How often in a row a metric that is read alone may run into the deadline before it is left alone. Once may be the server's own
+/// pause; twice, with a PING that was answered in between, is the reply.
+const MAX_TIMEOUTS: u32 = 2;
+
 /// One metric and what is kept of it between polls.
 #[derive(Debug)]
 pub struct Watched {
@@ -27,6 +31,8 @@ pub struct Watched {
     is_news: bool,
     /// Until when it is not tried again.
     left_alone_until: Option<Instant>,
+    /// How often in a row it ran into the deadline by itself.
+    timeouts: u32,
 }
 
 impl Watched {
@@ -38,6 +44,7 @@ impl Watched {
             problem: None,
             is_news: false,
             left_alone_until: None,
+            timeouts: 0,
         }
     }
 
@@ -52,12 +59,21 @@ impl Watched {
         self.left_alone_until.is_some_and(|until| now < until)
     }
 
+    /// Takes in that the connection broke while this metric alone was read.
+    fn break_off(&mut self, reason: Reason, now: Instant) {
+        self.timeouts += u32::from(reason == Reason::Timeout);
+        if reason == Reason::Protocol || self.timeouts >= MAX_TIMEOUTS {
+            self.settle(Some(Problem::TooLarge), now);
+        }
+    }
+
     /// Takes in how the metric's turn ended. It is news when it is a problem that the metric did not have, or the end of one.
     fn settle(&mut self, problem: Option<Problem>, now: Instant) {
         self.left_alone_until = match &problem {
             Some(problem) if problem.lasts() => Some(now + CAPABILITY_LIFETIME),
             _ => None,
         };
+        self.timeouts = 0;
         self.is_news |= self.problem != problem;
         self.problem = problem;
     }
@@ -113,10 +129,8 @@ pub async fn poll(
         for index in due {
             let outcome = read(connection, home, watched, &[index], &mut results, deadline).await;
             if let Err(error) = outcome {
-                if matches!(&error, PollError::Lost(error) if is_reply_to_blame(error))
-                    && let Some(metric) = watched.get_mut(index)
-                {
-                    metric.settle(Some(Problem::TooLarge), now);
+                if let (PollError::Lost(lost), Some(metric)) = (&error, watched.get_mut(index)) {
+                    metric.break_off(lost.reason, now);
                 }
                 return Err(error);
             }
@@ -151,9 +165,9 @@ pub async fn poll(
     Ok(outcomes)
 }
 
-/// Whether a failure may be the fault of one reply: larger than replies may be, or of another shape.
+/// Whether a failure may be the fault of one reply: larger than replies may be, of another shape, or too large for the deadline.
 pub fn is_reply_to_blame(error: &RedisError) -> bool {
-    error.reason == Reason::Protocol
+    matches!(error.reason, Reason::Protocol | Reason::Timeout)
 }
 
 /// How a turn ended.

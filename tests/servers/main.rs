@@ -10,6 +10,7 @@
 mod support;
 
 mod application;
+mod application_daemon;
 mod authentication;
 mod bench;
 mod commands;

@@ -94,7 +94,7 @@ pub enum Problem {
     Unstable,
     /// The reply exceeds what one reply may have.
     #[error(
-        "the reply was larger than one may be, or broke the protocol; check that the key holds numbers and nothing else. It is \
+        "the reply was larger than one may be, or twice did not come in time; check that the key holds numbers and nothing else. It is \
          tried again in ten minutes"
     )]
     TooLarge,

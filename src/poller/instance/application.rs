@@ -2,6 +2,7 @@
 //! last hour, the application's cache, pool and key.
 
 use super::Instance;
+use crate::collectors::application::Problem;
 use crate::collectors::application::published::{ErrorDeltas, Published};
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
@@ -10,7 +11,7 @@ use crate::poller::application_poll::{self, Outcome, PollError, Watched};
 use crate::poller::last_hour::LastHour;
 use crate::poller::publish;
 use crate::poller::schedule::{Ticker, start_delay};
-use crate::redis::Connection;
+use crate::redis::{CAPABILITY_LIFETIME, Connection};
 use crate::snapshot::SectionKey;
 use crate::snapshot::details::{ApplicationFacts, InfoFacts};
 use tokio::time::Instant;
@@ -35,8 +36,8 @@ pub(super) struct Application {
     /// Whether there is anything to do.
     pub(super) is_on: bool,
     watched: Vec<Watched>,
-    /// A reply broke the protocol: the metrics are read one by one until one pass goes well.
-    one_by_one: bool,
+    /// A reply broke the connection: the metrics are read one by one until it is known whose it was, or until this moment.
+    one_by_one_until: Option<Instant>,
     /// A turn was left out because there was no connection; it is due as soon as there is one.
     is_owed: bool,
     errors: ErrorDeltas,
@@ -89,7 +90,7 @@ impl Application {
             ticker: Ticker::new(config.poll.info_interval, start),
             is_on: is_on(config),
             watched: config.application_metrics.iter().cloned().map(Watched::new).collect(),
-            one_by_one: false,
+            one_by_one_until: None,
             is_owed: false,
             errors: ErrorDeltas::default(),
             last_hour: LastHour::default(),
@@ -103,6 +104,7 @@ impl Application {
     fn reconfigure(&mut self, config: &InstanceConfig, same_server: bool, now: Instant) {
         self.ticker.set_interval(config.poll.info_interval, now);
         self.is_on = is_on(config);
+        self.one_by_one_until = None;
         let mut before = std::mem::take(&mut self.watched);
         for metric in &config.application_metrics {
             let known = before
@@ -156,20 +158,26 @@ impl Instance {
             connection,
             self.config.address.database,
             &mut application.watched,
-            application.one_by_one,
+            application.one_by_one_until.is_some_and(|until| started < until),
             started + self.config.poll.timeout,
         )
         .await;
         match outcome {
             Ok(outcomes) => {
-                self.application.one_by_one = false;
+                // Once the culprit is left alone the others are read together again.
+                let is_culprit = |outcome: &Outcome| matches!(outcome.result, Err(Problem::TooLarge));
+                if outcomes.iter().any(is_culprit) {
+                    self.application.one_by_one_until = None;
+                }
                 self.on_application_read(outcomes, started);
             }
             Err(PollError::Refused(sentence)) => {
                 self.remember_turn(COLLECTOR, Some(sentence), started.elapsed());
             }
             Err(PollError::Lost(error)) => {
-                self.application.one_by_one |= application_poll::is_reply_to_blame(&error);
+                if application_poll::is_reply_to_blame(&error) {
+                    self.application.one_by_one_until = Some(started + CAPABILITY_LIFETIME);
+                }
                 self.connection = None;
                 self.remember_turn(COLLECTOR, Some(error.message.clone()), started.elapsed());
                 self.fail(&error, false, false);
