@@ -85,6 +85,7 @@ const fn interval(schedule: Schedule) -> &'static str {
         Schedule::Info => "poll.info_interval",
         Schedule::Scan => "poll.scan_interval",
         Schedule::Connect => "poll.connect_interval",
+        Schedule::SessionProbe => "session_probe.interval",
     }
 }
 

@@ -41,6 +41,7 @@ stage_unit() (
 stage_servers() (
     set -e
     tests/servers/install.sh
+    tests/servers/install.sh --libraries
     cargo test --locked --test servers
 )
 
@@ -68,6 +69,7 @@ stage_package() (
 stage_matrix() (
     set -e
     tests/servers/install.sh --matrix
+    tests/servers/install.sh --libraries
     bin="${REDIS_SESSION_EXPORTER_SERVERS:-.servers}/bin"
     bin="$(cd "$bin" && pwd)"
     for server in "$(command -v redis-server)" "$bin/redis-server-8.0" "$bin/valkey-server-8.1" "$bin/valkey-server-9.1"; do

@@ -64,7 +64,7 @@ static SPIKE_DURATION: Descriptor = Descriptor::new(
 .with_labels(&["event_name"]);
 
 /// First version with LATENCY HISTOGRAM.
-const HISTOGRAM_SINCE: (u32, u32, u32) = (7, 0, 0);
+pub(super) const HISTOGRAM_SINCE: (u32, u32, u32) = (7, 0, 0);
 
 /// Most buckets that are read per command; Redis has 31 edges (1 µs to 1.07 s).
 const MAX_BUCKETS: usize = 64;
@@ -76,7 +76,8 @@ fn latency_latest() -> Command {
     Command::new(2, &["LATENCY", "LATEST"])
 }
 
-fn latency_histogram() -> Command {
+/// The command that gives the histograms of all commands.
+pub(super) fn latency_histogram() -> Command {
     Command::new(2, &["LATENCY", "HISTOGRAM"])
 }
 
@@ -241,7 +242,7 @@ impl Latency {
 }
 
 /// `[calls, n, histogram_usec, [edge, count, ...]]`, `None` when it is not that or not cumulative.
-fn distribution(detail: &Reply, sum: f64) -> Option<Distribution> {
+pub(super) fn distribution(detail: &Reply, sum: f64) -> Option<Distribution> {
     let mut count = None;
     let mut buckets: Vec<(f64, u64)> = Vec::new();
     for pair in detail.as_array()?.chunks_exact(2) {

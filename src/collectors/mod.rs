@@ -45,11 +45,13 @@ mod robustness_tests;
 #[cfg(test)]
 mod testing;
 
+pub use crate::redis::OwnCalls;
 pub use identity::identify;
 
-use crate::config::Expectations;
+use crate::config::{Expectations, Operations};
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply, Unavailable, sanitised_code, unavailability};
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 
 /// Which of an instance's intervals drives a collector.
@@ -63,6 +65,8 @@ pub enum Schedule {
     Scan,
     /// `poll.connect_interval`
     Connect,
+    /// `session_probe.interval`
+    SessionProbe,
 }
 
 /// How a collector comes about.
@@ -122,6 +126,8 @@ pub struct Options {
     pub label_values: usize,
     /// What the operator expects of this store (`expect`).
     pub expect: Expectations,
+    /// Whether commands are taken as session operations (`operations`).
+    pub operations: Operations,
 }
 
 /// Which server answered, as far as INFO tells.
@@ -207,16 +213,8 @@ pub struct SessionKnowledge {
     /// The Redis types of the keys of the stores; empty when they are not known, which means any.
     pub key_types: std::collections::BTreeSet<crate::config::presets::KeyType>,
     /// Commands that this exporter itself has sent to the instance, over all its connections, by name as commandstats writes it.
+    /// Read anew after the replies of each poll came, so that it holds everything of ours that those replies may count.
     pub own_calls: BTreeMap<String, OwnCalls>,
-}
-
-/// What this exporter itself has sent of one command.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OwnCalls {
-    /// Commands that the server answered.
-    pub answered: u64,
-    /// Of these, those that it answered with an error.
-    pub failed: u64,
 }
 
 impl PollContext<'_> {
@@ -273,4 +271,12 @@ pub trait Collector: Send {
     /// # Errors
     /// [`CollectError`] when a needed reply is missing or not understood; nothing is published then.
     fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError>;
+
+    /// What this collector accumulates and must not lose at a reload, which makes a new collector. Most accumulate nothing.
+    fn give_state(&mut self) -> Option<Box<dyn Any + Send>> {
+        None
+    }
+
+    /// Goes on from what a former collector of the same name gave.
+    fn take_state(&mut self, _state: Box<dyn Any + Send>) {}
 }

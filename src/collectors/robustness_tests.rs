@@ -1,7 +1,8 @@
 //! Whatever a server sends, collectors answer with samples or an error: they never panic, and never name a series twice.
 
 use super::testing::Scene;
-use super::{ALL, Build, PollContext, SessionKnowledge};
+use super::{ALL, Build, Options, PollContext, SessionKnowledge};
+use crate::config::Operations;
 use crate::redis::{Command, Info, Reply};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -9,12 +10,16 @@ use std::time::{Duration, Instant};
 
 /// Runs every collector twice, since some remember, against one scene. `Scene::collect` refuses doubled series.
 fn collect_all(scene: &Scene) {
+    let options = Options {
+        operations: Operations::On,
+        ..scene.options.clone()
+    };
     for spec in ALL {
         let Build::FromReplies(build) = spec.build else {
             continue;
         };
         let _ = scene.collect(spec);
-        let mut collector = build(&scene.options);
+        let mut collector = build(&options);
         for _ in 0..2 {
             let _ = scene.with_context(|context| collector.collect(context));
         }

@@ -1,5 +1,5 @@
-//! Collector `sessions`: how many sessions each store holds, from paced scans. The frame drives the scan and publishes; this
-//! file only says what there is to publish.
+//! Collector `sessions`: how many sessions each store holds and what they look like, from paced scans. The frame drives the scan
+//! and publishes; this file only says what there is to publish.
 
 use super::{Build, Schedule, Spec};
 use crate::metric::{Descriptor, MetricKind};
@@ -18,11 +18,24 @@ pub static SPEC: Spec = Spec {
             &ACTIVE_DRIFT,
             &MAX_CAPACITY,
             &EXPECTED_TTL,
+            &WITHOUT_TTL,
+            &WITHOUT_TTL_LOW,
+            &WITHOUT_TTL_HIGH,
+            &TTL_EXCEEDING,
+            &MEMORY,
+            &MEMORY_LOW,
+            &MEMORY_HIGH,
+            &UNENCRYPTED,
+            &UNENCRYPTED_LOW,
+            &UNENCRYPTED_HIGH,
+            &TTL_REMAINING,
+            &SIZE,
             &SCAN_DURATION,
             &SCAN_KEYS,
             &SCAN_COVERAGE,
             &SCAN_LAST_SUCCESS,
             &SCAN_REDIS_SECONDS,
+            &SCAN_LOOKUPS,
         ]
     },
     build: Build::ByFrame,
@@ -32,8 +45,9 @@ pub static SPEC: Spec = Spec {
 pub static ACTIVE: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "sessions_active",
-    "Sessions that the store holds, from the last complete scan: the keys that match one glob of the store's `match` and none of its \
-     `exclude`.",
+    "Sessions that the store holds, from the last complete scan: the keys that match one glob of the store's `match`, none of its \
+     `exclude` and its `id`, and are of its `type`. Counted exactly, or estimated from a part of the keys where counting would take too \
+     long; sessions_active_low and _high say which, and how sure it is.",
     "this exporter: SCAN",
 )
 .with_labels(&["store", "app"]);
@@ -86,6 +100,120 @@ pub static EXPECTED_TTL: Descriptor = Descriptor::new(
 )
 .with_labels(&["store"]);
 
+/// Sessions that never expire.
+pub static WITHOUT_TTL: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_without_ttl",
+    "Sessions without a time to live: nothing but the application or an eviction ever removes them. Scaled from a random sample of \
+     limits.scan_detail_keys sessions of the store, exact where there are no more.",
+    "this exporter: PTTL",
+)
+.with_labels(&["store"]);
+
+/// Lower end of the 95 % interval of [`WITHOUT_TTL`].
+pub static WITHOUT_TTL_LOW: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_without_ttl_low",
+    "Lower end of the 95 % interval of sessions_without_ttl.",
+    "this exporter: PTTL",
+)
+.with_labels(&["store"]);
+
+/// Upper end of the 95 % interval of [`WITHOUT_TTL`].
+pub static WITHOUT_TTL_HIGH: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_without_ttl_high",
+    "Upper end of the 95 % interval of sessions_without_ttl.",
+    "this exporter: PTTL",
+)
+.with_labels(&["store"]);
+
+/// Sessions whose remaining TTL is longer than `expected_ttl`.
+pub static TTL_EXCEEDING: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_ttl_exceeding",
+    "Sessions with more time to live left than the store's `expected_ttl`. Those without any time to live are not among them, see \
+     sessions_without_ttl. Absent when nothing is configured.",
+    "this exporter: PTTL",
+)
+.with_labels(&["store"]);
+
+/// Memory of the keys of a store.
+pub static MEMORY: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_memory_bytes",
+    "Memory that the sessions of the store take, keys and overhead included: the mean of a random sample times the number of \
+     sessions. The server looks at five fields of a hash and takes the others for like them.",
+    "this exporter: MEMORY USAGE",
+)
+.with_labels(&["store"]);
+
+/// Lower end of the 95 % interval of [`MEMORY`].
+pub static MEMORY_LOW: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_memory_bytes_low",
+    "Lower end of the 95 % interval of sessions_memory_bytes.",
+    "this exporter: MEMORY USAGE",
+)
+.with_labels(&["store"]);
+
+/// Upper end of the 95 % interval of [`MEMORY`].
+pub static MEMORY_HIGH: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_memory_bytes_high",
+    "Upper end of the 95 % interval of sessions_memory_bytes.",
+    "this exporter: MEMORY USAGE",
+)
+.with_labels(&["store"]);
+
+/// Sessions whose value does not begin with `encryption.expect_prefix`.
+pub static UNENCRYPTED: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_unencrypted",
+    "Sessions whose value does not begin with the store's `encryption.expect_prefix`, as a random sample of their first bytes shows. \
+     Only strings can be checked; absent when nothing is configured or no value of the store is a string.",
+    "this exporter: GETRANGE",
+)
+.with_labels(&["store"]);
+
+/// Lower end of the 95 % interval of [`UNENCRYPTED`].
+pub static UNENCRYPTED_LOW: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_unencrypted_low",
+    "Lower end of the 95 % interval of sessions_unencrypted.",
+    "this exporter: GETRANGE",
+)
+.with_labels(&["store"]);
+
+/// Upper end of the 95 % interval of [`UNENCRYPTED`].
+pub static UNENCRYPTED_HIGH: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "sessions_unencrypted_high",
+    "Upper end of the 95 % interval of sessions_unencrypted.",
+    "this exporter: GETRANGE",
+)
+.with_labels(&["store"]);
+
+/// Distribution of the remaining time to live.
+pub static TTL_REMAINING: Descriptor = Descriptor::new(
+    MetricKind::GaugeHistogram,
+    "sessions_ttl_remaining_seconds",
+    "Time that the living sessions have left, at the last scan. Sessions without a time to live count in +Inf and add 0 to the sum. A \
+     distribution of what exists now: its buckets can fall, although text format 0.0.4 has to call it a histogram; do not take its rate.",
+    "this exporter: PTTL",
+)
+.with_labels(&["store"]);
+
+/// Distribution of the size of sessions.
+pub static SIZE: Descriptor = Descriptor::new(
+    MetricKind::GaugeHistogram,
+    "session_size_bytes",
+    "Memory that each of the living sessions takes, key and overhead included, at the last scan. A distribution of what exists now: its \
+     buckets can fall, although text format 0.0.4 has to call it a histogram; do not take its rate.",
+    "this exporter: MEMORY USAGE",
+)
+.with_labels(&["store"]);
+
 /// Wall time of the last complete pass.
 pub static SCAN_DURATION: Descriptor = Descriptor::new(
     MetricKind::Gauge,
@@ -108,7 +236,8 @@ pub static SCAN_KEYS: Descriptor = Descriptor::new(
 pub static SCAN_COVERAGE: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "session_scan_coverage_ratio",
-    "Keys examined in the last pass, as a share of the keys in the database.",
+    "Keys examined in the last pass, as a share of the keys in the database: about 1 where sessions are counted, less where they are \
+     estimated.",
     "this exporter: SCAN, DBSIZE",
 )
 .with_labels(&["db"]);
@@ -128,5 +257,15 @@ pub static SCAN_REDIS_SECONDS: Descriptor = Descriptor::new(
     "session_scan_redis_seconds_total",
     "Time that scans have kept the server busy, estimated from their round trips less the network's, and never below 1 µs per key: rather too much than too little. The pace (scan.redis_share) is held against it.",
     "this exporter: SCAN",
+)
+.with_labels(&["db"]);
+
+/// What our own per-key commands add to the server's hits and misses.
+pub static SCAN_LOOKUPS: Descriptor = Descriptor::new(
+    MetricKind::Counter,
+    "session_scan_keyspace_lookups_total",
+    "Lookups that scans have added to keyspace_hits and keyspace_misses of the server: PTTL, TYPE, GETRANGE and ZCOUNT of single keys. \
+     SCAN and MEMORY USAGE add none.",
+    "this exporter: scan commands",
 )
 .with_labels(&["db"]);

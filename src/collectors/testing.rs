@@ -34,6 +34,7 @@ impl Scene {
             options: Options {
                 label_values: 50,
                 expect: Expectations::default(),
+                operations: crate::config::Operations::default(),
             },
             unix_seconds: 1_795_170_440.0,
         }

@@ -293,14 +293,15 @@ impl<'a> Known<'a> {
         counts.sum()
     }
 
-    /// Seconds of a SET: the server's own execution time, averaged.
-    fn set_seconds(&self) -> Option<f64> {
-        self.info?.set_seconds
-    }
-
-    /// Seconds of a GET: the server's own execution time, averaged.
-    fn get_seconds(&self) -> Option<f64> {
-        self.info?.get_seconds
+    /// Seconds of SET and of GET: round trips of the synthetic session where one is written, else the server's own execution time,
+    /// averaged.
+    fn operation_seconds(&self, now: Instant) -> (Option<f64>, Option<f64>) {
+        match &self.details.session_probe {
+            Some(probe) if now < probe.expires_at && !self.wedged => (probe.set_seconds, probe.get_seconds),
+            _ => self
+                .info
+                .map_or((None, None), |info| (info.set_seconds, info.get_seconds)),
+        }
     }
 
     /// What the application publishes about itself, while it is fresh.
@@ -328,6 +329,7 @@ fn health_of(
     let nothing = InstanceDetails::default();
     let details = snapshot.map_or(&nothing, |snapshot| &*snapshot.details);
     let known = Known::at(details, now);
+    let (set_seconds, get_seconds) = known.operation_seconds(now);
     let nothing_published = Published::default();
     let published = known.published(now).unwrap_or(&nothing_published);
     let cache = cache::Cache::of(config, &known, published, now);
@@ -372,8 +374,8 @@ fn health_of(
         session_cache: cache.health(published),
         performance: Performance {
             ping: known.ping_seconds().map(milliseconds),
-            set: known.set_seconds().map(milliseconds),
-            get: known.get_seconds().map(milliseconds),
+            set: set_seconds.map(milliseconds),
+            get: get_seconds.map(milliseconds),
         },
         encryption: encryption_of(config, published),
         checks,

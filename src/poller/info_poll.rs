@@ -5,7 +5,8 @@ use crate::config::InstanceConfig;
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
 use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply, Unavailable, sanitised_code, unavailability};
-use std::collections::HashMap;
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -55,6 +56,7 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
     let options = Options {
         label_values: config.label_values,
         expect: config.expect.clone(),
+        operations: config.operations,
     };
     collectors::ALL
         .iter()
@@ -67,6 +69,26 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
             Build::ByFrame => None,
         })
         .collect()
+}
+
+/// What collectors accumulate, by their names, while a reload puts new ones in their places. It also keeps the state of those that
+/// are switched off, for the day when they are switched on again.
+pub type Shelf = BTreeMap<&'static str, Box<dyn Any + Send>>;
+
+/// The collectors of a changed configuration. They go on from what the old ones accumulated.
+pub fn successors_of(old: Vec<RunningCollector>, config: &InstanceConfig, shelf: &mut Shelf) -> Vec<RunningCollector> {
+    for mut running in old {
+        if let Some(state) = running.collector.give_state() {
+            shelf.insert(running.spec.name, state);
+        }
+    }
+    let mut new = collectors_of(config);
+    for running in &mut new {
+        if let Some(state) = shelf.remove(running.spec.name) {
+            running.collector.take_state(state);
+        }
+    }
+    new
 }
 
 /// INFO with every section that the server keeps but those of modules, as the peer exporter asks for it.
@@ -119,13 +141,18 @@ pub async fn poll(
         .unwrap_or_default()
         .as_secs_f64();
     let unknown_server = Server::default();
+    // After the replies: whatever of ours the server counted in them was sent before.
+    let sessions = SessionKnowledge {
+        own_calls: connection.own_calls(),
+        ..sessions.clone()
+    };
     let context = PollContext {
         info: info.as_ref(),
         server: server.as_ref().unwrap_or(&unknown_server),
         replies: &replies,
         unavailable: capabilities.all(),
         unix_seconds,
-        sessions,
+        sessions: &sessions,
     };
     let exchange = started.elapsed();
     let outcomes = running

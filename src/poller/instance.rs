@@ -1,18 +1,19 @@
 //! The task of one instance: it owns the kept connection, the schedule, the verdicts and everything that accumulates.
 //!
-//! `exchanges` holds what happens on the kept connection (PING, INFO), `actors` what runs beside it (the fresh connection, scans).
+//! `exchanges` holds what happens on the kept connection (PING, INFO), `actors` what runs beside it (the fresh connection), `scans` the scans.
 
 mod actors;
 mod application;
 mod counts;
 mod exchanges;
+mod scans;
 mod session_probe;
 
 use super::Configuration;
 use super::accumulators::Accumulators;
 use super::info_poll::{self, RunningCollector};
 use super::publish;
-use super::scan::{ScanFailure, ScanOutcome, ScanProgress};
+use super::scan::{ScanEnd, ScanReport};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
 use crate::collectors::{Server, SessionKnowledge};
@@ -31,8 +32,8 @@ use tokio::time::Instant;
 /// Errors in words that are kept per instance for the status page and the detailed health answer.
 const KEPT_ERRORS: usize = 10;
 
-/// A turn of the task waits for at most two exchanges (reconnect with PING, or INFO's two round trips), each with its own
-/// deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
+/// A turn of the task waits for at most four exchanges (those of the synthetic session; a PING that comes between them is a turn of
+/// its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
 const TURN_DEADLINES: u32 = 4;
 
 /// Results of the tasks beside the instance's own; each kind has at most one under way, so this is never full.
@@ -65,15 +66,15 @@ impl Surroundings {
 enum Report {
     /// The fresh connection of the `connect` collector ended.
     Probe(Handshake, Result<(), RedisError>, Duration),
-    /// A scan has examined some keys. Cost is counted whatever becomes of the pass.
-    ScanProgress(ScanProgress),
+    /// A scan is under way. What it costs and what fails is counted whatever becomes of the pass.
+    Scan(ScanReport),
     /// The scan pass with this number ended. A pass that was given up may still report; it is not the one under way then.
-    ScanEnded(u64, Box<Result<ScanOutcome, ScanFailure>>, Duration),
+    ScanEnded(u64, Box<ScanEnd>, Duration),
 }
 
-impl From<ScanProgress> for Report {
-    fn from(progress: ScanProgress) -> Self {
-        Self::ScanProgress(progress)
+impl From<ScanReport> for Report {
+    fn from(report: ScanReport) -> Self {
+        Self::Scan(report)
     }
 }
 
@@ -113,6 +114,8 @@ pub struct Instance {
     capabilities: Capabilities,
     server: Option<Server>,
     running: Vec<RunningCollector>,
+    /// What collectors that are switched off have accumulated.
+    shelf: info_poll::Shelf,
     pub(super) accumulators: Accumulators,
     pub(super) collector_states: BTreeMap<&'static str, CollectorState>,
     pub(super) verdict: Option<Verdict>,
@@ -153,6 +156,8 @@ pub struct Instance {
     session_probe: session_probe::SessionProbe,
     /// The application's own metrics.
     application: application::Application,
+    /// What scans leave to each other, and what was recognised.
+    scans: scans::Scans,
     /// Number of the last pass that was started.
     scan_number: u64,
     /// When scanning was found to be denied.
@@ -172,6 +177,7 @@ impl Instance {
             capabilities: Capabilities::default(),
             server: None,
             running: info_poll::collectors_of(&config),
+            shelf: info_poll::Shelf::new(),
             accumulators: Accumulators::default(),
             collector_states: BTreeMap::new(),
             verdict: None,
@@ -200,6 +206,7 @@ impl Instance {
             counts: counts::Counts::new(),
             session_probe: session_probe::SessionProbe::new(&config, start),
             application: application::Application::new(&config, start),
+            scans: scans::Scans::default(),
             scan_number: 0,
             scan_denied_at: None,
             reports: mpsc::channel(RESULT_QUEUE),
@@ -263,6 +270,11 @@ impl Instance {
         self.start_probe();
         self.start_scan(paced);
         self.finish_tasks().await;
+        if self.scans.take_owed_count() {
+            // The first pass recognised the stores; this one counts them.
+            self.start_scan(paced);
+            self.finish_tasks().await;
+        }
         self.publish();
         let polled = |kind: &str| self.last_success.contains_key(kind);
         polled("ping") && polled("info") && (!self.scans() || polled("scan"))
@@ -274,6 +286,8 @@ impl Instance {
         self.capabilities = Capabilities::default();
         self.application.retry();
         self.reported_missing.clear();
+        self.forget_scan_findings();
+        self.session_probe.forget_refusal();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
         }
@@ -303,7 +317,7 @@ impl Instance {
             self.connect.hasten(now);
         }
         self.connector = self.connector.succeeded_by(&new);
-        self.running = info_poll::collectors_of(&new);
+        self.running = info_poll::successors_of(std::mem::take(&mut self.running), &new, &mut self.shelf);
         self.label_block = publish::label_block(&new);
         let on = |name: &str| new.collectors.get(name).copied().unwrap_or(true);
         self.sections
@@ -317,9 +331,14 @@ impl Instance {
             self.scan.hasten(now);
         }
         self.session_probe.reconfigure(&new, now);
+        if !self.session_probe.is_on {
+            self.end_session_probe();
+        }
         self.reconfigure_application(&old, &new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
+            self.scans.forget_stores();
+            self.details.recognition = None;
             self.on_stores_changed();
             self.withdraw_sessions();
             self.tell_of_missing_stores();
@@ -336,7 +355,7 @@ impl Instance {
 
     /// Says in the log why `sessions_active` is absent, where nothing is named that could be counted.
     fn tell_of_missing_stores(&self) {
-        if self.is_on("sessions") && self.config.sessions.configured().is_empty() {
+        if self.is_on("sessions") && self.stores.is_empty() && !self.config.sessions.is_auto() {
             tracing::info!(
                 instance = %self.name,
                 "no session store is configured; sessions_active is absent until one is named under `sessions`"
@@ -360,6 +379,8 @@ impl Instance {
         self.details.fresh_connection = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
+        self.forget_recognised_stores();
+        self.details.session_probe = None;
         self.details.application = None;
     }
 
@@ -382,7 +403,8 @@ impl Instance {
     }
 
     fn scans(&self) -> bool {
-        self.is_on("sessions") && !self.stores.is_empty() && self.is_replica != Some(true)
+        let has_something = !self.stores.is_empty() || self.config.sessions.is_auto();
+        self.is_on("sessions") && has_something && self.is_replica != Some(true)
     }
 
     /// Makes a section of samples and counts what it had to leave out.

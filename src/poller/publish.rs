@@ -5,10 +5,11 @@ use super::instance::{Instance, Verdict};
 use super::scan::ScanOutcome;
 use super::self_metrics as own;
 use crate::collectors::{connect, ping, sessions};
-use crate::config::InstanceConfig;
+use crate::config::{InstanceConfig, StoreConfig};
 use crate::exposition::chunk::{self, Chunk};
-use crate::metric::{Samples, Value};
+use crate::metric::{Descriptor, Distribution, Label, Samples, Value};
 use crate::redis::{Handshake, Reason};
+use crate::sessions::figures::{Estimate, StoreFigures};
 use crate::snapshot::Section;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,11 +103,11 @@ pub fn connect_samples(handshake: &Handshake, success: bool) -> Samples {
     samples
 }
 
-fn database_label(database: u32) -> Vec<crate::metric::Label> {
+fn database_label(database: u32) -> Vec<Label> {
     vec![("db", format!("db{database}").into())]
 }
 
-fn store_label(name: &str) -> Vec<crate::metric::Label> {
+fn store_label(name: &str) -> Vec<Label> {
     vec![("store", name.to_owned().into())]
 }
 
@@ -115,11 +116,12 @@ fn unix_seconds(time: SystemTime) -> f64 {
 }
 
 /// What a complete pass found.
-pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Samples {
+pub fn session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples {
     let mut samples = Samples::new();
-    for (index, store) in config.sessions.configured().iter().enumerate() {
-        if let Some(active) = outcome.stores.get(&index) {
-            samples.push_with(&sessions::ACTIVE, store_label(&store.name), active.total().value);
+    for (index, store) in stores.iter().enumerate() {
+        if let Some(figures) = outcome.stores.get(&index) {
+            push_active(&mut samples, store, figures);
+            push_figures(&mut samples, store, figures);
         }
         if let Some(capacity) = store.capacity {
             samples.push_with(&sessions::MAX_CAPACITY, store_label(&store.name), capacity as f64);
@@ -143,6 +145,72 @@ pub fn session_samples(config: &InstanceConfig, outcome: &ScanOutcome) -> Sample
     samples
 }
 
+/// How many sessions there are, by `app` where the store has that label.
+fn push_active(samples: &mut Samples, store: &StoreConfig, figures: &StoreFigures) {
+    for (app, active) in &figures.active {
+        let label = || {
+            let app = app.iter().map(|app| ("app", app.to_string().into()));
+            store_label(&store.name).into_iter().chain(app).collect()
+        };
+        let descriptors = [&sessions::ACTIVE, &sessions::ACTIVE_LOW, &sessions::ACTIVE_HIGH];
+        push_estimate(samples, descriptors, label, *active);
+    }
+}
+
+/// What is known of the sessions of a store beside their number.
+fn push_figures(samples: &mut Samples, store: &StoreConfig, figures: &StoreFigures) {
+    let label = || store_label(&store.name);
+    let estimates = [
+        (
+            [
+                &sessions::WITHOUT_TTL,
+                &sessions::WITHOUT_TTL_LOW,
+                &sessions::WITHOUT_TTL_HIGH,
+            ],
+            figures.without_ttl,
+        ),
+        (
+            [&sessions::MEMORY, &sessions::MEMORY_LOW, &sessions::MEMORY_HIGH],
+            figures.memory_bytes,
+        ),
+        (
+            [
+                &sessions::UNENCRYPTED,
+                &sessions::UNENCRYPTED_LOW,
+                &sessions::UNENCRYPTED_HIGH,
+            ],
+            figures.unencrypted,
+        ),
+    ];
+    for (descriptors, estimate) in estimates {
+        if let Some(estimate) = estimate {
+            push_estimate(samples, descriptors, label, estimate);
+        }
+    }
+    if let Some(exceeding) = figures.ttl_exceeding {
+        samples.push_with(&sessions::TTL_EXCEEDING, label(), exceeding);
+    }
+    let mut push_distribution = |descriptor, distribution: &Option<Distribution>| {
+        if let Some(distribution) = distribution {
+            samples.push_value(descriptor, label(), Value::Histogram(distribution.clone()));
+        }
+    };
+    push_distribution(&sessions::TTL_REMAINING, &figures.ttl_remaining);
+    push_distribution(&sessions::SIZE, &figures.size);
+}
+
+/// A figure with the two ends of its interval.
+fn push_estimate(
+    samples: &mut Samples,
+    [value, low, high]: [&'static Descriptor; 3],
+    label: impl Fn() -> Vec<Label>,
+    estimate: Estimate,
+) {
+    samples.push_with(value, label(), estimate.value);
+    samples.push_with(low, label(), estimate.low);
+    samples.push_with(high, label(), estimate.high);
+}
+
 /// What scans cost so far.
 pub fn session_counters(accumulators: &Accumulators) -> Samples {
     let mut samples = Samples::new();
@@ -151,6 +219,9 @@ pub fn session_counters(accumulators: &Accumulators) -> Samples {
     }
     for (database, seconds) in &accumulators.scan_redis_seconds {
         samples.push_with(&sessions::SCAN_REDIS_SECONDS, database_label(*database), *seconds);
+    }
+    for (database, lookups) in &accumulators.keyspace_lookups {
+        samples.push_with(&sessions::SCAN_LOOKUPS, database_label(*database), *lookups as f64);
     }
     samples
 }

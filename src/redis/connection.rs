@@ -3,6 +3,7 @@
 pub use super::connector::{Connector, Handshake, Phase};
 pub use super::error::RedisError;
 use super::error::{Place, advice};
+use super::ledger::{Ledger, OwnCalls};
 use super::reason::{Reason, classify_error_reply, classify_farewell};
 use super::refusal::sanitised_code;
 use super::reply::{Command, Reply};
@@ -25,6 +26,8 @@ pub struct Connection {
     /// The database that SELECT has yet to reach, since the server was loading, cut off or busy at the connect.
     owed_database: Option<u32>,
     ledger: BTreeMap<String, u64>,
+    /// The account of the server, shared with the other connections to it.
+    shared_ledger: Arc<Ledger>,
 }
 
 /// What of a login is judged differently.
@@ -36,7 +39,7 @@ enum Step {
 
 impl Connection {
     /// A connection over a socket on which nothing was sent yet.
-    pub(super) fn new(transport: Transport, endpoint: Arc<str>) -> Self {
+    pub(super) fn new(transport: Transport, endpoint: Arc<str>, shared_ledger: Arc<Ledger>) -> Self {
         Self {
             transport,
             parser: Parser::new(Limits::default()),
@@ -44,6 +47,7 @@ impl Connection {
             usable: true,
             owed_database: None,
             ledger: BTreeMap::new(),
+            shared_ledger,
         }
     }
 
@@ -122,6 +126,12 @@ impl Connection {
         &self.ledger
     }
 
+    /// What all connections to this server have sent so far, by name as in INFO commandstats: those of the connector that made
+    /// this one, of its clones and of its successors to the same endpoint.
+    pub fn own_calls(&self) -> BTreeMap<String, OwnCalls> {
+        self.shared_ledger.calls()
+    }
+
     /// Authenticates with the given AUTH command, names the connection and selects the database in one write.
     ///
     /// An error to AUTH ends it at once, whatever else was answered: the server would go on as the default user. `LOADING`,
@@ -155,6 +165,7 @@ impl Connection {
             let unsent = self.send(&batch, place).await;
             for (position, step) in steps.iter().enumerate() {
                 let reply = self.receive(position == 0, unsent.as_ref(), place).await?;
+                self.note_reply(batch.get(position), &reply);
                 self.judge(step, &reply, place)?;
             }
             self.settle(place)
@@ -212,9 +223,18 @@ impl Connection {
         let unsent = self.send(batch, place).await;
         let mut replies = Vec::with_capacity(batch.len());
         while replies.len() < batch.len() {
-            replies.push(self.receive(replies.is_empty(), unsent.as_ref(), place).await?);
+            let reply = self.receive(replies.is_empty(), unsent.as_ref(), place).await?;
+            self.note_reply(batch.get(replies.len()), &reply);
+            replies.push(reply);
         }
         Ok(replies)
+    }
+
+    /// Keeps the account of refusals, which the server counts apart.
+    fn note_reply(&self, command: Option<&Command>, reply: &Reply) {
+        if let (Some(command), Reply::Error(_)) = (command, reply) {
+            self.shared_ledger.note_failed(command);
+        }
     }
 
     /// Writes all commands. An error is handed on to [`Connection::receive`]: a server that turns a client away writes its
@@ -223,7 +243,9 @@ impl Connection {
         for run in batch.chunk_by(|left, right| left.name_words() == right.name_words()) {
             if let Some(command) = run.first() {
                 let sent = u64::try_from(run.len()).unwrap_or(u64::MAX);
-                *self.ledger.entry(command.name()).or_default() += sent;
+                let name = command.name();
+                self.shared_ledger.note_sent(&name, sent);
+                *self.ledger.entry(name).or_default() += sent;
             }
         }
         self.parser.start_exchange();

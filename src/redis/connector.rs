@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::error::{Place, RedisError};
+use super::ledger::Ledger;
 use super::password::{Reading, read_password};
 use super::reason::Reason;
 use super::reply::Command;
@@ -90,6 +91,8 @@ pub struct Connector {
     shown: Arc<str>,
     lookup: Lookup,
     reading: Reading,
+    /// What all connections to the endpoint have sent.
+    ledger: Arc<Ledger>,
 }
 
 impl Connector {
@@ -113,15 +116,18 @@ impl Connector {
             client_name: Cow::Borrowed(CLIENT_NAME),
             lookup: Lookup::default(),
             reading: Reading::default(),
+            ledger: Arc::default(),
         }
     }
 
     /// A connector for a changed configuration of the same instance. What of the old one may still hang, a lookup of the same
-    /// host or the reading of the same file, is taken over instead of being begun once more.
+    /// host or the reading of the same file, is taken over instead of being begun once more; so is the account of what was sent to
+    /// the same endpoint.
     pub fn succeeded_by(&self, instance: &InstanceConfig) -> Self {
         let mut new = Self::new(instance);
         if new.address.endpoint == self.address.endpoint {
             new.lookup = self.lookup.clone();
+            new.ledger = Arc::clone(&self.ledger);
         }
         if new.password == self.password {
             new.reading = self.reading.clone();
@@ -168,7 +174,7 @@ impl Connector {
     async fn establish(&self, handshake: &mut Handshake, deadline: Instant) -> Result<Connection, RedisError> {
         let auth = self.auth(deadline).await?;
         let transport = self.dial(handshake, deadline).await?;
-        let mut connection = Connection::new(transport, Arc::clone(&self.shown));
+        let mut connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
         let login = connection.log_in(auth, &self.client_name, self.address.database, deadline);
         handshake.time(Phase::Auth, login).await?;
         Ok(connection)

@@ -31,6 +31,10 @@ pub fn unavailability(error: &Reply) -> Option<Unavailable> {
     if text.starts_with("noperm") {
         return Some(Unavailable::Denied);
     }
+    // `OOM command not allowed when used memory > 'maxmemory'.` passes when there is room again.
+    if text.starts_with("oom") {
+        return None;
+    }
     let unsupported = [
         "unknown command",
         "unknown subcommand",
@@ -77,6 +81,22 @@ pub fn sanitised_code(error: &Reply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_passes_is_not_unavailable() {
+        // Verbatim from Redis 7.0.
+        let of = |text: &'static str| unavailability(&Reply::Error(text.into()));
+        assert_eq!(of("OOM command not allowed when used memory > 'maxmemory'."), None);
+        assert_eq!(of("READONLY You can't write against a read only replica."), None);
+        assert_eq!(
+            of("ERR unknown command 'SET', with args beginning with: "),
+            Some(Unavailable::Unsupported)
+        );
+        assert_eq!(
+            of("NOPERM this user has no permissions to run the 'set' command"),
+            Some(Unavailable::Denied)
+        );
+    }
 
     #[test]
     fn a_denied_database_is_not_a_denied_command() {

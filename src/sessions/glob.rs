@@ -3,9 +3,10 @@
 //! Same language as `KEYS` and `SCAN ... MATCH`: `*`, `?`, `[abc]`, `[a-z]`, `[^abc]`, and `\` that takes the next character
 //! literally. Matching works on bytes. Source: Redis documentation of KEYS; behaviour held against a real server in `tests/`.
 
-/// A compiled pattern.
+/// A compiled pattern: how every match begins, byte for byte, and what comes behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
+    prefix: Box<[u8]>,
     tokens: Vec<Token>,
 }
 
@@ -47,12 +48,31 @@ impl Glob {
                 literal => tokens.push(Token::Byte(literal)),
             }
         }
-        Self { tokens }
+        let is_literal = |token: &Token| matches!(token, Token::Byte(_));
+        let literals = tokens.iter().take_while(|token| is_literal(token)).count();
+        let prefix = tokens
+            .drain(..literals)
+            .filter_map(|token| match token {
+                Token::Byte(literal) => Some(literal),
+                _ => None,
+            })
+            .collect();
+        Self { prefix, tokens }
     }
 
     /// Whether the whole key matches. Linear in key times stars at worst: only the last `*` is ever tried again, which is
     /// enough for globs and keeps a hostile key from costing exponential time.
+    ///
+    /// Most patterns of sessions are a prefix and a star, and most keys of a scan are held against every pattern: the prefix is
+    /// compared at once, and a lone star behind it asks for nothing more.
     pub fn matches(&self, key: &[u8]) -> bool {
+        match key.strip_prefix(&*self.prefix) {
+            None => false,
+            Some(rest) => matches!(self.tokens.as_slice(), [Token::Any]) || self.matches_behind_prefix(rest),
+        }
+    }
+
+    fn matches_behind_prefix(&self, key: &[u8]) -> bool {
         let mut token = 0;
         let mut position = 0;
         let mut retry: Option<(usize, usize)> = None;

@@ -1,8 +1,14 @@
 //! What a session is, and how sessions are counted: stores, key matching, the pass over a database. All of it is pure; the
 //! frame in `poller` does the I/O and the waiting.
 
+pub mod details;
+pub mod detect;
+pub mod estimate;
 pub mod figures;
 pub mod glob;
 pub mod pacing;
 pub mod pass;
 pub mod stores;
+
+#[cfg(test)]
+mod preset_tests;

@@ -9,6 +9,19 @@ const MINIMUM_SECONDS_PER_KEY: f64 = 0.000_001;
 /// Longest single rest. A step that took a second on a stalled server must not stop the pass for a minute.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
+/// A step that costs this many times as much per key as the cheapest so far is a sign that the server has other work. Steps of one
+/// pass differ by a factor of two by themselves, since keys and chains have different lengths.
+const SLOW_TIMES: f64 = 4.0;
+
+/// Most that rests grow by while the server is slow.
+const MOST_BACK_OFF: f64 = 8.0;
+
+/// How fast rests grow, and shrink again: slow steps must come several times in a row before it matters.
+const BACK_OFF_STEP: f64 = 1.5;
+
+/// Fewest keys of a step that says something about the server's speed; below it the noise of a round trip is larger than the work.
+const TELLING_KEYS: usize = 50;
+
 /// Turns the observed steps of a pass into rests.
 #[derive(Debug, Clone)]
 pub struct Pacer {
@@ -21,6 +34,10 @@ pub struct Pacer {
     owed_seconds: f64,
     /// Server time used so far.
     used_seconds: f64,
+    /// Cheapest step so far, in seconds per key.
+    best_seconds_per_key: f64,
+    /// How much longer the rests are than the share asks for, 1 to [`MOST_BACK_OFF`].
+    back_off: f64,
 }
 
 impl Pacer {
@@ -32,6 +49,8 @@ impl Pacer {
             floor_seconds: f64::INFINITY,
             owed_seconds: 0.0,
             used_seconds: 0.0,
+            best_seconds_per_key: f64::INFINITY,
+            back_off: 1.0,
         }
     }
 
@@ -47,11 +66,24 @@ impl Pacer {
         let cost = (round_trip - self.floor_seconds).max(minimum);
         self.used_seconds += cost;
         let Some(share) = self.share else { return Duration::ZERO };
-        self.owed_seconds += cost * (1.0 / share - 1.0);
+        self.judge(round_trip, keys);
+        self.owed_seconds += cost * (1.0 / share - 1.0) * self.back_off;
         if self.owed_seconds <= 0.0 {
             return Duration::ZERO;
         }
         Duration::from_secs_f64(self.owed_seconds).min(LONGEST_REST)
+    }
+
+    /// Whether the server has become slow. Rests grow then beyond what the share asks for, and fall back when it recovers.
+    fn judge(&mut self, round_trip: f64, keys: usize) {
+        if keys < TELLING_KEYS {
+            return;
+        }
+        let seconds_per_key = round_trip / keys as f64;
+        self.best_seconds_per_key = self.best_seconds_per_key.min(seconds_per_key);
+        let is_slow = seconds_per_key > SLOW_TIMES * self.best_seconds_per_key;
+        let factor = if is_slow { BACK_OFF_STEP } else { 1.0 / BACK_OFF_STEP };
+        self.back_off = (self.back_off * factor).clamp(1.0, MOST_BACK_OFF);
     }
 
     /// Notes how long the rest really was.
@@ -99,6 +131,26 @@ mod tests {
     fn unpaced_never_rests() {
         let mut pacer = paced(0.0);
         assert_eq!(pacer.rest_after(Duration::from_secs(1), 1000), Duration::ZERO);
+    }
+
+    #[test]
+    fn rests_grow_while_the_server_is_slow_and_shrink_again() {
+        let mut pacer = paced(0.5);
+        let mut step = |micros| {
+            let rest = pacer.rest_after(Duration::from_micros(micros), 100);
+            pacer.rested(rest);
+            rest.as_secs_f64() / (micros as f64 - 50.0) * 1e6
+        };
+        for _ in 0..20 {
+            assert!((step(150) - 1.0).abs() < 0.01);
+        }
+        assert!(step(1000) < 1.6, "one slow step is chance");
+        let grown = (0..20).map(|_| step(1000)).last().unwrap();
+        assert!((grown - MOST_BACK_OFF).abs() < 0.01, "{grown}");
+        let shrunk = (0..20).map(|_| step(150)).last().unwrap();
+        assert!((shrunk - 1.0).abs() < 0.01, "{shrunk}");
+        // A step of few keys says nothing.
+        assert!((pacer.rest_after(Duration::from_micros(950), 3).as_secs_f64() - 0.0009).abs() < 0.000_01);
     }
 
     #[test]

@@ -1,10 +1,18 @@
-//! One pass over the keys of one database, shared by all stores that live there.
+//! One pass over the keys of one database, shared by all stores that live there: over all of them, or over a window that a rolling
+//! cursor moves on from pass to pass.
 //!
-//! The pass yields commands and absorbs replies; it never holds a key name longer than it takes to look at it.
+//! The pass yields commands and absorbs replies; it never holds a key name longer than it takes to look at it, but for the few
+//! whose details are about to be asked for.
 
-use super::stores::{MAX_MATCHED_KEY_BYTES, Store};
+mod apps;
+
+use super::details::{DetailCommand, DetailSample, Picked};
+use super::estimate;
+use super::figures::{App, Estimate};
+use super::stores::Store;
 use crate::config::StoreConfig;
 use crate::redis::{Command, Reply};
+use apps::AppCounts;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
@@ -32,15 +40,28 @@ const KEYS_PER_TURN: usize = 4096;
 /// Bytes of keys that are looked at in one go, for the same reason.
 const BYTES_PER_TURN: usize = 256 * 1024;
 
+/// The buckets of 2^64 of which a cursor of SCAN, its bits in reverse, has passed that many: Redis (dict.c, since 2.8) and Valkey
+/// count the highest bit of the table first, so that a pass survives a table that grows or shrinks.
+const CURSORS: f64 = 18_446_744_073_709_551_616.0;
+
+/// The part of the key space that a window covers is believed when the keys found in it mean a database of at least this part of
+/// DBSIZE. DBSIZE also counts keys whose time is over and that nobody has removed yet, which SCAN does not return; an active
+/// expire cycle leaves about a tenth of them, a replica more.
+const LEAST_LIVING: f64 = 0.3;
+
+/// And of at most DBSIZE and this many standard errors more.
+const PLAUSIBLE_ERRORS: f64 = 6.0;
+
 /// Sessions of one store in one database, as far as the pass has come.
 #[derive(Debug)]
 struct StoreCount {
-    /// Index of the store in the instance's configuration.
+    /// Index of the store among the instance's stores.
     store: usize,
     matcher: Store,
-    sessions: u64,
+    counts: AppCounts,
     /// Hashes of the keys counted, so that a key which SCAN returns twice around a rehash counts once.
     seen: HashSet<u64, IdentityState>,
+    details: DetailSample,
 }
 
 /// The keys of `seen` are hashes already.
@@ -69,16 +90,16 @@ impl std::hash::Hasher for IdentityHasher {
 /// Whether the pass goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// There is more to scan.
+    /// There are more keys.
     More,
-    /// The cursor came back to 0.
+    /// The whole database, or the whole window, has been seen.
     Done,
 }
 
 /// Why a pass cannot go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PassError {
-    /// The reply is not `[cursor, [key ...]]`. The caller judges error replies first; one that comes here is this too.
+    /// The reply is not that of SCAN.
     #[error("SCAN answered in an unknown shape")]
     Shape,
     /// The cursor does not come back to 0.
@@ -91,8 +112,6 @@ pub enum PassError {
 pub struct Page<'r> {
     cursor: &'r [u8],
     keys: &'r [Reply],
-    /// Whether the reply held no key at all.
-    is_empty: bool,
 }
 
 impl<'r> Page<'r> {
@@ -107,12 +126,89 @@ impl<'r> Page<'r> {
         let (Some(cursor), Some(keys)) = (cursor.as_bytes(), keys.as_array()) else {
             return Err(PassError::Shape);
         };
-        Ok(Self {
-            cursor,
-            keys,
-            is_empty: keys.is_empty(),
-        })
+        Ok(Self { cursor, keys })
     }
+
+    /// The cursor of the next step.
+    pub fn cursor(&self) -> &'r [u8] {
+        self.cursor
+    }
+
+    /// The keys that have not been looked at.
+    pub fn keys(&self) -> &'r [Reply] {
+        self.keys
+    }
+
+    /// Keys that have not been looked at.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// How much of the database a pass looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Every key: counts are exact.
+    Whole,
+    /// A window of at least so many keys from a cursor on, round the end of the database where it comes to it: counts are
+    /// estimates, unless the window comes all the way round.
+    Window {
+        /// Where the last window ended; `0` for the first.
+        cursor: Vec<u8>,
+        /// Keys to examine.
+        keys: u64,
+    },
+}
+
+/// What a pass needs to know beside its stores.
+#[derive(Debug, Clone, Copy)]
+pub struct PassLimits {
+    /// COUNT of a step.
+    pub count: u32,
+    /// Most keys of each store that are held against duplicates, 8 bytes each and their slack.
+    pub remembered_keys: usize,
+    /// Most values of the label `app` per store; the rest is counted as `other`.
+    pub label_values: usize,
+}
+
+/// One store of a pass.
+#[derive(Debug)]
+pub struct PassStore {
+    /// Index among the instance's stores.
+    pub store: usize,
+    /// What belongs to it.
+    pub matcher: Store,
+    /// The sample of its sessions.
+    pub details: DetailSample,
+    /// The values of `app` that the last pass found, which keep their places where there are too many.
+    pub known_apps: Vec<Box<str>>,
+}
+
+impl PassStore {
+    /// A store that was never counted before.
+    pub fn new(store: usize, config: &StoreConfig, reserved_prefix: &str, details: DetailSample) -> Self {
+        Self {
+            store,
+            matcher: Store::new(config, reserved_prefix),
+            details,
+            known_apps: Vec::new(),
+        }
+    }
+}
+
+/// Where a window began, and whether it has come round the end of the database since.
+#[derive(Debug)]
+struct Window {
+    start: u64,
+    wanted: u64,
+    is_round: bool,
+    /// Whether it came back to the place where it began: every key was seen.
+    is_whole: bool,
 }
 
 /// A pass over one database.
@@ -120,41 +216,73 @@ impl<'r> Page<'r> {
 pub struct DatabasePass {
     count: u32,
     cursor: Vec<u8>,
+    window: Option<Window>,
     stores: Vec<StoreCount>,
     hash: RandomState,
     remembered_keys: usize,
     keys_examined: u64,
     empty_steps: u64,
-    database_size: u64,
+    database_size: Option<u64>,
+}
+
+/// What one batch asks beside its SCAN: the sessions and their commands.
+#[derive(Debug, Default)]
+pub struct DetailBatch {
+    asked: Vec<(usize, Picked, Vec<DetailCommand>)>,
+}
+
+impl DetailBatch {
+    /// How many commands it adds.
+    pub fn commands(&self) -> usize {
+        self.asked.iter().map(|(_, _, commands)| commands.len()).sum()
+    }
+
+    /// How many lookups of the keyspace the server counts for it.
+    pub fn lookups(&self) -> u64 {
+        let all = self.asked.iter().flat_map(|(_, _, commands)| commands);
+        all.filter(|command| command.is_lookup()).count() as u64
+    }
 }
 
 impl DatabasePass {
-    /// A pass for the stores (index in the configuration, store) that live in one database. At most `remembered_keys` keys of
-    /// each store are held against duplicates, 8 bytes each and their slack.
-    pub fn new<'a>(stores: impl Iterator<Item = (usize, &'a StoreConfig)>, count: u32, remembered_keys: usize) -> Self {
-        let stores = stores
-            .map(|(store, config)| StoreCount {
-                store,
-                matcher: Store::new(config, ""),
-                sessions: 0,
-                seen: HashSet::default(),
-            })
-            .collect();
+    /// A pass for the stores that live in one database.
+    pub fn new(stores: Vec<PassStore>, extent: Extent, limits: &PassLimits) -> Self {
+        let stores = stores.into_iter().map(|store| StoreCount {
+            store: store.store,
+            counts: AppCounts::new(store.known_apps, limits.label_values),
+            matcher: store.matcher,
+            seen: HashSet::default(),
+            details: store.details,
+        });
+        let (cursor, window) = match extent {
+            Extent::Whole => (b"0".to_vec(), None),
+            Extent::Window { cursor, keys } => {
+                let start = number(&cursor).unwrap_or_default();
+                let window = Window {
+                    start,
+                    wanted: keys,
+                    is_round: false,
+                    is_whole: false,
+                };
+                (cursor, Some(window))
+            }
+        };
         Self {
-            count,
-            cursor: b"0".to_vec(),
-            stores,
+            count: limits.count,
+            cursor,
+            window,
+            stores: stores.collect(),
             hash: RandomState::new(),
-            remembered_keys,
+            remembered_keys: limits.remembered_keys,
             keys_examined: 0,
             empty_steps: 0,
-            database_size: 0,
+            database_size: None,
         }
     }
 
     /// Notes how many keys the database holds at the start (DBSIZE), so that a pass which returns far more is given up.
     pub fn expect_keys(&mut self, database_size: u64) {
-        self.database_size = database_size;
+        self.database_size = Some(database_size);
     }
 
     /// The command of the next step.
@@ -165,49 +293,98 @@ impl DatabasePass {
             .arg(self.count.to_string())
     }
 
-    /// Looks at the next few thousand keys of a step's reply. Gives back `None` while keys of this reply are left: the caller lets
-    /// others have their turn and calls again.
-    ///
-    /// # Errors
-    /// [`PassError`]; the pass is of no more use then.
-    pub fn absorb(&mut self, page: &mut Page<'_>) -> Result<Option<Progress>, PassError> {
-        let mut bytes = 0;
-        for _ in 0..KEYS_PER_TURN {
-            let Some((key, rest)) = page.keys.split_first() else {
-                return self.turn(page).map(Some);
-            };
-            let key = key.as_bytes().ok_or(PassError::Shape)?;
-            page.keys = rest;
-            self.keys_examined += 1;
-            for store in &mut self.stores {
-                if store.matcher.contains(key) && store.is_new(self.hash.hash_one(key), self.remembered_keys) {
-                    store.sessions += 1;
-                }
-            }
-            bytes += key.len().min(MAX_MATCHED_KEY_BYTES);
-            if bytes >= BYTES_PER_TURN {
-                break;
-            }
-        }
-        Ok(None)
+    /// Sessions that wait to be looked at.
+    pub fn waiting(&self) -> usize {
+        self.stores.iter().map(|store| store.details.waiting()).sum()
     }
 
-    /// Ends a step: takes its cursor and decides whether the pass goes on.
-    fn turn(&mut self, page: &Page<'_>) -> Result<Progress, PassError> {
-        self.empty_steps = if page.is_empty { self.empty_steps + 1 } else { 0 };
-        if page.cursor == b"0" {
+    /// Appends the commands about at most `most` sessions that wait.
+    pub fn push_details(&mut self, most: usize, commands: &mut Vec<Command>) -> DetailBatch {
+        let mut batch = DetailBatch::default();
+        for (number, store) in self.stores.iter_mut().enumerate() {
+            let room = most.saturating_sub(batch.asked.len());
+            let asked = store.details.asked();
+            for picked in store.details.take(room) {
+                store.details.push_commands(&picked, &asked, commands);
+                batch.asked.push((number, picked, asked.clone()));
+            }
+        }
+        batch
+    }
+
+    /// Takes in the answers to [`DatabasePass::push_details`], which come first among `replies`; gives back the rest.
+    pub fn note_details<'r>(&mut self, batch: &DetailBatch, mut replies: &'r [Reply]) -> &'r [Reply] {
+        for (number, picked, asked) in &batch.asked {
+            let (own, rest) = replies.split_at(asked.len().min(replies.len()));
+            replies = rest;
+            if let Some(store) = self.stores.get_mut(*number) {
+                store.details.note(picked, asked, own);
+            }
+        }
+        replies
+    }
+
+    /// Takes the cursor of a step's reply and decides whether the pass goes on. The keys are looked at by
+    /// [`DatabasePass::absorb`], before the next step or while the server works on it.
+    ///
+    /// # Errors
+    /// [`PassError::Endless`]; the pass is of no more use then.
+    pub fn turn(&mut self, page: &Page<'_>) -> Result<Progress, PassError> {
+        self.keys_examined += page.len() as u64;
+        self.empty_steps = if page.is_empty() { self.empty_steps + 1 } else { 0 };
+        self.cursor.clear();
+        self.cursor.extend_from_slice(page.cursor);
+        let is_end = page.cursor == b"0";
+        let is_done = match &mut self.window {
+            None => is_end,
+            Some(window) => {
+                let was_round = window.is_round;
+                window.is_round |= is_end;
+                let now = number(page.cursor).unwrap_or_default();
+                let is_back = was_round && place(now) >= place(window.start);
+                window.is_whole = is_back || (is_end && window.start == 0);
+                window.is_whole || self.keys_examined >= window.wanted
+            }
+        };
+        if is_done {
             return Ok(Progress::Done);
         }
         let most_keys = self
             .database_size
+            .unwrap_or_default()
             .saturating_mul(MAX_TIMES_DATABASE)
             .saturating_add(EXTRA_KEYS);
         if self.empty_steps > MAX_EMPTY_STEPS || self.keys_examined > most_keys {
             return Err(PassError::Endless);
         }
-        self.cursor.clear();
-        self.cursor.extend_from_slice(page.cursor);
         Ok(Progress::More)
+    }
+
+    /// Looks at the next few thousand keys of a step's reply. Gives back whether keys of this reply are left: the caller lets
+    /// others have their turn and calls again.
+    ///
+    /// # Errors
+    /// [`PassError::Shape`] for what is no key; the pass is of no more use then.
+    pub fn absorb(&mut self, page: &mut Page<'_>, random: &mut fastrand::Rng) -> Result<bool, PassError> {
+        let mut bytes = 0;
+        for _ in 0..KEYS_PER_TURN {
+            let Some((key, rest)) = page.keys.split_first() else {
+                return Ok(false);
+            };
+            let key = key.as_bytes().ok_or(PassError::Shape)?;
+            page.keys = rest;
+            for store in &mut self.stores {
+                if store.matcher.contains(key) && store.is_new(self.hash.hash_one(key), self.remembered_keys) {
+                    let app = store.counts.count(store.matcher.app(key));
+                    store.details.offer(random.f64(), app, key);
+                }
+            }
+            bytes += key.len().min(super::stores::MAX_MATCHED_KEY_BYTES);
+            if bytes >= BYTES_PER_TURN {
+                break;
+            }
+        }
+        Ok(!page.is_empty())
     }
 
     /// Keys that SCAN returned so far, duplicates included.
@@ -215,9 +392,9 @@ impl DatabasePass {
         self.keys_examined
     }
 
-    /// `(index of the store, sessions counted)` so far.
-    pub fn sessions(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.stores.iter().map(|store| (store.store, store.sessions))
+    /// Where the next window begins; `None` after a pass over every key.
+    pub fn next_cursor(&self) -> Option<&[u8]> {
+        self.window.as_ref().map(|_| self.cursor.as_slice())
     }
 
     /// Keys examined over the keys of the database, 1 for an empty one. Above 1 when keys came in during the pass.
@@ -228,6 +405,124 @@ impl DatabasePass {
             self.keys_examined as f64 / database_size as f64
         }
     }
+
+    /// The part of the key space that the pass went over, 0 to 1, as its cursors tell.
+    fn fraction(&self) -> f64 {
+        let Some(window) = self.window.as_ref().filter(|window| !window.is_whole) else {
+            return 1.0;
+        };
+        let (start, end) = (place(window.start), place(number(&self.cursor).unwrap_or_default()));
+        if window.is_round {
+            1.0 - start + end
+        } else {
+            end - start
+        }
+    }
+
+    /// Ends the pass: what each store holds. `sizes` is DBSIZE at the start and at the end, where the user may ask for it.
+    pub fn finish(self, sizes: Option<(u64, u64)>) -> Vec<StoreResult> {
+        let scale = self.scale(sizes);
+        let finish = |store: StoreCount| {
+            let sessions = store.counts.total();
+            let dropped_apps = store.counts.has_dropped();
+            let counts = store.counts.into_counts();
+            StoreResult {
+                store: store.store,
+                sessions,
+                counts: counts
+                    .into_iter()
+                    .map(|(app, found)| (app, scale.estimate(found)))
+                    .collect(),
+                details: store.details,
+                dropped_apps,
+            }
+        };
+        self.stores.into_iter().map(finish).collect()
+    }
+
+    fn scale(&self, sizes: Option<(u64, u64)>) -> Scale {
+        if self.window.as_ref().is_none_or(|window| window.is_whole) {
+            return Scale::Exact;
+        }
+        let fraction = self.fraction();
+        let is_place = 0.0 < fraction && fraction < 1.0;
+        let examined = self.keys_examined as f64;
+        let Some((start, end)) = sizes else {
+            let most = f64::INFINITY;
+            return Scale::Fraction { fraction, most };
+        };
+        let (mean, most) = ((start as f64 + end as f64) / 2.0, start.max(end) as f64);
+        let living = examined / fraction;
+        let error = PLAUSIBLE_ERRORS / examined.max(1.0).sqrt();
+        if is_place && living >= LEAST_LIVING * mean && living <= most * (1.0 + error) {
+            Scale::Fraction { fraction, most }
+        } else {
+            Scale::Share {
+                examined: self.keys_examined,
+                total: mean.max(examined),
+            }
+        }
+    }
+}
+
+/// How what a window holds is scaled to the database.
+enum Scale {
+    /// Everything was seen.
+    Exact,
+    /// By the part of the key space. What DBSIZE says is a bound, since it holds for every key: `most`.
+    Fraction { fraction: f64, most: f64 },
+    /// By DBSIZE, where cursors do not tell where they are.
+    Share { examined: u64, total: f64 },
+}
+
+impl Scale {
+    fn estimate(&self, found: u64) -> Estimate {
+        match *self {
+            Self::Exact => Estimate::exact(found as f64),
+            Self::Fraction { fraction, most } => {
+                let estimate = estimate::count_in_fraction(found, fraction);
+                if estimate.value <= most {
+                    return Estimate {
+                        high: estimate.high.min(most),
+                        ..estimate
+                    };
+                }
+                // More than there are keys, by chance. All of them then, less as much as the estimate is unsure of.
+                let most = most.max(found as f64);
+                Estimate {
+                    value: most,
+                    low: estimate.low.min(most * estimate.low / estimate.value),
+                    high: most,
+                }
+            }
+            Self::Share { examined, total } => estimate::count_of_total(found, examined, total),
+        }
+    }
+}
+
+/// What a pass found of one store in one database.
+#[derive(Debug)]
+pub struct StoreResult {
+    /// Index of the store.
+    pub store: usize,
+    /// Sessions that the pass met.
+    pub sessions: u64,
+    /// Sessions of the database by `app`, in the order of the numbers that [`DetailSample`] knows; values without sessions too.
+    pub counts: Vec<(App, Estimate)>,
+    /// The sample of its sessions.
+    pub details: DetailSample,
+    /// Whether there were more values of `app` than allowed.
+    pub dropped_apps: bool,
+}
+
+/// A cursor as the number that it is at Redis and Valkey.
+fn number(cursor: &[u8]) -> Option<u64> {
+    std::str::from_utf8(cursor).ok()?.parse().ok()
+}
+
+/// How far into the key space a cursor has come, 0 to 1.
+fn place(cursor: u64) -> f64 {
+    cursor.reverse_bits() as f64 / CURSORS
 }
 
 impl StoreCount {
@@ -241,123 +536,4 @@ impl StoreCount {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    fn store(matches: &[&str], excludes: &[&str]) -> StoreConfig {
-        StoreConfig {
-            name: "web".to_owned(),
-            matches: matches.iter().map(|glob| (*glob).to_owned()).collect(),
-            excludes: excludes.iter().map(|glob| (*glob).to_owned()).collect(),
-            databases: vec![0],
-            ..crate::sessions::stores::testing::store("web")
-        }
-    }
-
-    fn page(cursor: &'static str, keys: &[&'static str]) -> Reply {
-        let bulk = |text: &'static str| Reply::Bulk(Bytes::from_static(text.as_bytes()));
-        Reply::Array(vec![
-            bulk(cursor),
-            Reply::Array(keys.iter().map(|key| bulk(key)).collect()),
-        ])
-    }
-
-    /// Takes a whole reply, however many turns it needs.
-    fn absorb(pass: &mut DatabasePass, reply: &Reply) -> Result<Progress, PassError> {
-        let mut page = Page::new(reply)?;
-        loop {
-            if let Some(progress) = pass.absorb(&mut page)? {
-                return Ok(progress);
-            }
-        }
-    }
-
-    #[test]
-    fn counts_each_session_once() {
-        let web = store(&["sess:*"], &["sess:lock:*"]);
-        let mut pass = DatabasePass::new([(3, &web)].into_iter(), PACED_COUNT, 1000);
-        assert_eq!(
-            absorb(&mut pass, &page("7", &["sess:a", "other", "sess:lock:a"])),
-            Ok(Progress::More)
-        );
-        let command = pass.command();
-        let words: Vec<&[u8]> = command.words().iter().map(AsRef::as_ref).collect();
-        assert_eq!(words, [&b"SCAN"[..], b"7", b"COUNT", b"100"]);
-        assert_eq!(absorb(&mut pass, &page("0", &["sess:a", "sess:b"])), Ok(Progress::Done));
-        assert_eq!(pass.sessions().collect::<Vec<_>>(), [(3, 2)]);
-        assert_eq!(pass.keys_examined(), 5);
-        assert!((pass.coverage_ratio(10) - 0.5).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn forgets_duplicates_beyond_the_limit_only() {
-        let web = store(&["*"], &[]);
-        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
-        absorb(&mut pass, &page("1", &["a", "b", "a", "b"])).unwrap();
-        assert_eq!(pass.sessions().next(), Some((0, 3)));
-    }
-
-    #[test]
-    fn refuses_what_is_not_a_page() {
-        let web = store(&["*"], &[]);
-        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
-        let bulk = |text: &'static [u8]| Reply::Bulk(Bytes::from_static(text));
-        for reply in [
-            Reply::Null,
-            Reply::Array(vec![Reply::Null, Reply::Null]),
-            Reply::Array(vec![bulk(b"0"), Reply::Array(vec![Reply::Null])]),
-            Reply::Error(Bytes::from_static(b"NOPERM this user")),
-        ] {
-            assert_eq!(absorb(&mut pass, &reply), Err(PassError::Shape), "{reply:?}");
-        }
-    }
-
-    #[test]
-    fn a_large_reply_takes_several_turns() {
-        let web = store(&["k*"], &[]);
-        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 100_000);
-        let key = |number: usize| Reply::Bulk(format!("k{number}").into());
-        let many = KEYS_PER_TURN * 2 + 1;
-        let reply = Reply::Array(vec![
-            Reply::Bulk(Bytes::from_static(b"9")),
-            Reply::Array((0..many).map(key).collect()),
-        ]);
-        let mut page = Page::new(&reply).unwrap();
-        for turn in 1..=2 {
-            assert_eq!(pass.absorb(&mut page), Ok(None));
-            assert_eq!(pass.keys_examined(), (KEYS_PER_TURN * turn) as u64);
-        }
-        assert_eq!(pass.absorb(&mut page), Ok(Some(Progress::More)));
-        assert_eq!(pass.sessions().next(), Some((0, many as u64)));
-        assert_eq!(pass.command().words().get(1).map(AsRef::as_ref), Some(&b"9"[..]));
-    }
-
-    #[test]
-    fn long_keys_are_examined_in_short_turns_and_match_up_to_the_limit() {
-        let web = store(&["*"], &[]);
-        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 100_000);
-        let sized = |length: usize| Reply::Bulk(vec![b'a'; length].into());
-        let mut keys = vec![sized(MAX_MATCHED_KEY_BYTES), sized(MAX_MATCHED_KEY_BYTES + 1)];
-        keys.extend((0..100).map(|_| sized(1024 * 1024)));
-        let reply = Reply::Array(vec![Reply::Bulk(Bytes::from_static(b"0")), Reply::Array(keys)]);
-        let mut page = Page::new(&reply).unwrap();
-        let mut turns = 0;
-        while pass.absorb(&mut page).unwrap().is_none() {
-            turns += 1;
-        }
-        assert!(turns >= 6, "{turns}");
-        assert_eq!((pass.keys_examined(), pass.sessions().next()), (102, Some((0, 1))));
-    }
-
-    #[test]
-    fn a_cursor_that_never_ends_is_given_up() {
-        let web = store(&["*"], &[]);
-        let mut pass = DatabasePass::new([(0, &web)].into_iter(), PACED_COUNT, 1);
-        let empty = page("5", &[]);
-        let outcome = (0..=MAX_EMPTY_STEPS)
-            .map(|_| absorb(&mut pass, &empty))
-            .find(Result::is_err);
-        assert_eq!(outcome, Some(Err(PassError::Endless)));
-    }
-}
+mod tests;

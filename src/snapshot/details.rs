@@ -35,6 +35,11 @@ pub struct InstanceDetails {
     pub info_failure: Option<String>,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
+    /// What `sessions: auto` found at its last look, until something else is found or a reload; `None` before the first look and
+    /// where stores are configured.
+    pub recognition: Option<Arc<RecognitionFacts>>,
+    /// The last synthetic session; `None` before the first, and where none is written.
+    pub session_probe: Option<ProbeFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
     pub collectors: Vec<CollectorFacts>,
     /// What the application publishes about itself, absent before the first reading.
@@ -92,6 +97,17 @@ pub struct InfoFacts {
     pub unmet_expectations: Vec<&'static str>,
 }
 
+/// Which session libraries were recognised by the layout of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecognitionFacts {
+    /// Names of the presets that were accepted; each is a store now.
+    pub accepted: Vec<&'static str>,
+    /// Presets that were not sure, each with the reason in one sentence.
+    pub unsure: Vec<(&'static str, String)>,
+    /// Keys that were looked at.
+    pub keys_observed: u64,
+}
+
 /// One session store.
 #[derive(Debug, Clone)]
 pub struct StoreFacts {
@@ -111,6 +127,19 @@ pub struct ApplicationFacts {
     /// The figures that the health answers show.
     pub published: crate::collectors::application::published::Published,
     /// When they become too old.
+    pub expires_at: Instant,
+}
+
+/// The last synthetic session that was tried.
+#[derive(Debug, Clone)]
+pub struct ProbeFacts {
+    /// Round trip of SET in seconds, if it wrote the session.
+    pub set_seconds: Option<f64>,
+    /// Round trip of GET in seconds, if it read back what was written.
+    pub get_seconds: Option<f64>,
+    /// Whether all four operations did what they should.
+    pub success: bool,
+    /// When these facts become too old.
     pub expires_at: Instant,
 }
 

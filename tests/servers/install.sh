@@ -5,6 +5,9 @@
 #                         python3 with yaml
 #   install.sh --run      what `make run` needs: redis-server, curl
 #   install.sh --bench    what `make bench` needs on top: wrk
+#   install.sh --libraries
+#                         what tests/servers/libraries.rs needs: session libraries of node, python, php and ruby; those of
+#                         npm and PyPI at pinned versions, in .servers/libraries
 #   install.sh --musl     what the static build needs on top: musl-gcc, pgrep and the musl target of the
 #                         Rust toolchain
 #   install.sh --matrix   newer servers and peers, unpacked into .servers/ (or $REDIS_SESSION_EXPORTER_SERVERS),
@@ -21,7 +24,7 @@ case "$servers_dir" in /*) ;; *) servers_dir="$PWD/$servers_dir" ;; esac
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -109,6 +112,31 @@ install_for_musl() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] && return 0
     command -v rustup >/dev/null || die "the Rust target $target is missing and there is no rustup to add it"
     rustup target add "$target" || die "the Rust target $target could not be added"
+}
+
+# --- session libraries that write into a real Redis ---------------------------------------------------------------------
+
+install_libraries() {
+    ensure_packages node nodejs npm npm python3 python3 php php-cli ruby ruby \
+        /usr/share/php/Symfony/Component/HttpFoundation/autoload.php php-symfony-http-foundation
+    # Where these put their files depends on the version of the language, so ask the language.
+    php -m | grep -x redis >/dev/null || ensure_packages /missing php-redis
+    ruby -e 'require "redis-rack"' 2>/dev/null || ensure_packages /missing ruby-redis-rack
+    python3 -c 'import ensurepip, venv' 2>/dev/null || ensure_packages /missing python3-venv
+
+    local from=tests/libraries folder="$servers_dir/libraries" wanted
+    wanted="$(cat "$from/package-lock.json" "$from/requirements.txt" | sha256sum)"
+    [ "$(cat "$folder/.complete" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing session libraries of npm and PyPI into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder/node"
+    cp "$from/package.json" "$from/package-lock.json" "$folder/node"
+    (cd "$folder/node" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    python3 -m venv "$folder/python"
+    # Ready-made packages only: no compiler runs, and the list of pins is complete.
+    "$folder/python/bin/pip" install --quiet --no-deps --only-binary :all: --disable-pip-version-check -r "$from/requirements.txt"
+    "$folder/python/bin/pip" check >&2
+    printf '%s\n' "$wanted" >"$folder/.complete"
 }
 
 # --- the matrix: packages of newer Debian releases, unpacked and run in place ----------------------------------------
@@ -218,6 +246,7 @@ case "${1-}" in
     "") install_for_tests ;;
     --run) install_for_run ;;
     --bench) install_for_tests; ensure_packages wrk wrk ;;
+    --libraries) install_libraries ;;
     --musl) install_for_musl ;;
     --matrix) install_for_tests; install_matrix ;;
     *) usage ;;

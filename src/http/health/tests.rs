@@ -4,7 +4,7 @@ use crate::config::StoreConfig;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use crate::config::{Operations, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig};
 use crate::exposition::fixtures;
-use crate::snapshot::details::{ApplicationFacts, DatedError, StoreFacts};
+use crate::snapshot::details::{ApplicationFacts, DatedError, ProbeFacts, StoreFacts};
 use std::time::Duration;
 
 const WISH: Wish = Wish {
@@ -533,4 +533,27 @@ fn a_store_that_is_checked_for_encryption_has_it_on() {
         (found.encryption.enabled, found.encryption.key_present),
         (Some(true), None)
     );
+}
+
+#[test]
+fn round_trips_of_the_synthetic_session_beat_the_servers_own_time() {
+    let now = Instant::now();
+    let with = InstanceDetails {
+        session_probe: Some(ProbeFacts {
+            set_seconds: Some(0.0012),
+            get_seconds: None,
+            success: false,
+            expires_at: now + Duration::from_secs(30),
+        }),
+        ..details(now)
+    };
+    let found = json(with.clone(), now);
+    assert_eq!(found["performance"]["set"], 1.2);
+    assert_eq!(
+        found["performance"]["get"],
+        serde_json::Value::Null,
+        "it failed, and nothing takes its place"
+    );
+    let later = json(with, now + Duration::from_secs(30));
+    assert_eq!(later["performance"]["set"], 0.003);
 }

@@ -100,7 +100,7 @@ impl Instance {
         outcome
     }
 
-    fn is_on_info(&self) -> bool {
+    pub(super) fn is_on_info(&self) -> bool {
         !self.running.is_empty()
     }
 
@@ -233,6 +233,7 @@ impl Instance {
     /// Sessions are counted at the primary only. After a failover the figures of the old primary go, and the new one begins at once.
     fn note_role(&mut self, info: &Info) {
         let is_replica = matches!(info.get("role"), Some("slave" | "replica"));
+        self.scans.replication_id = info.get("master_replid").map(|id| id.trim().to_owned());
         let before = self.is_replica.replace(is_replica);
         match (before, is_replica) {
             (Some(false) | None, true) => {

@@ -99,6 +99,45 @@ async fn the_ledger_counts_what_was_sent() {
 }
 
 #[tokio::test]
+async fn all_connections_to_a_server_share_one_account() {
+    let welcome = [Act::Read(1), send("+OK\r\n")];
+    let refused = vec![Act::Read(2), send("-NOPERM no\r\n:1\r\n"), Act::AwaitClose];
+    let silent = vec![Act::Read(1), Act::AwaitClose];
+    let (address, _task) = peer([welcome.to_vec(), refused].concat()).await;
+    let connector = stranger(address);
+    let (mut first, _) = connector.connect(soon()).await.unwrap();
+    let batch = [Command::new(1, &["GET"]).arg("a"), Command::new(1, &["PTTL"]).arg("a")];
+    first.exchange(&batch, soon()).await.unwrap();
+
+    // Another peer under the same connector: what is sent over its connection goes to the same account.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = Transport::Tcp(
+        tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap(),
+    );
+    let mut second = Connection::new(transport, "second".into(), Arc::clone(&first.shared_ledger));
+    let (stream, _) = listener.accept().await.unwrap();
+    let _second_task = tokio::spawn(super::super::testing::play(stream, silent));
+    let unanswered = second
+        .exchange(&[Command::new(1, &["GET"]).arg("b")], within(100))
+        .await;
+    assert!(unanswered.is_err());
+
+    let calls = first.own_calls();
+    let of = |name: &str| calls.get(name).copied().map(|calls| (calls.sent, calls.failed));
+    assert_eq!(of("client|setname"), Some((1, 0)));
+    assert_eq!(
+        of("get"),
+        Some((2, 1)),
+        "the one without an answer was sent all the same"
+    );
+    assert_eq!(of("pttl"), Some((1, 0)));
+    assert_eq!(calls, second.own_calls());
+    assert_eq!(second.ledger().len(), 1, "each knows what went over itself");
+}
+
+#[tokio::test]
 async fn the_deadline_is_kept_when_the_peer_never_answers_or_answers_half() {
     for answer in [send(""), send("$10\r\nhalf"), send("*2\r\n:1\r\n")] {
         let (mut connection, _task) = connected(vec![Act::Read(1), answer, Act::AwaitClose]).await;

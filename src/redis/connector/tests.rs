@@ -392,3 +392,14 @@ async fn what_hangs_is_shared_by_clones_and_by_the_connector_after_a_reload() {
     let other = connector.succeeded_by(&instance("instances: [{name: a, address: 'redis://:p@one.invalid'}]"));
     assert!(!other.reading.is_running().await && other.lookup.is_running().await);
 }
+
+#[test]
+fn the_account_of_a_server_goes_on_under_a_changed_configuration() {
+    let connector = Connector::new(&instance("instances: [{name: a, address: 'redis://one.invalid/0'}]"));
+    let is_same = |yaml: &str| Arc::ptr_eq(&connector.succeeded_by(&instance(yaml)).ledger, &connector.ledger);
+    assert!(is_same(
+        "instances: [{name: a, address: 'redis://user:p@one.invalid/3'}]"
+    ));
+    assert!(!is_same("instances: [{name: a, address: 'redis://two.invalid/0'}]"));
+    assert!(Arc::ptr_eq(&connector.clone().ledger, &connector.ledger));
+}

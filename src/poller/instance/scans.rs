@@ -1,0 +1,282 @@
+//! The instance's side of scans: when one starts, what becomes of its report, and which stores there are.
+
+use super::{Instance, Report};
+use crate::config::StoreConfig;
+use crate::poller::publish;
+use crate::poller::scan::{
+    self, Missing, Recognised, ScanEnd, ScanFailure, ScanMemory, ScanOutcome, ScanProgress, ScanReport, ScanTask,
+};
+use crate::poller::task::AbortOnDrop;
+use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
+use crate::snapshot::details::{RecognitionFacts, StoreFacts};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// What is kept between scans.
+#[derive(Debug, Default)]
+pub(super) struct Scans {
+    memory: ScanMemory,
+    /// `master_replid` of the last INFO: replicas that are scanned in place of the instance must have the same.
+    pub(super) replication_id: Option<String>,
+    /// Stores were recognised by a pass that did not count them.
+    owes_count: bool,
+    /// What is absent from the figures and was said so.
+    reported: BTreeSet<Missing>,
+    /// A reload asks which library it is once more.
+    recognises_again: bool,
+}
+
+impl Scans {
+    /// Whether a pass has found stores that no pass has counted yet; asked once.
+    pub(super) fn take_owed_count(&mut self) -> bool {
+        std::mem::take(&mut self.owes_count)
+    }
+
+    /// Other stores are counted from now on.
+    pub(super) fn forget_stores(&mut self) {
+        self.memory.forget_stores();
+        self.owes_count = false;
+        self.recognises_again = false;
+    }
+}
+
+impl Instance {
+    /// Starts a scan pass, unless one is still under way, scanning is denied, or there is nothing to count.
+    pub(super) fn start_scan(&mut self, paced: bool) {
+        if !self.role_is_settled {
+            return;
+        }
+        if !self.scans() {
+            self.withdraw_sessions();
+            self.collector_states.remove("sessions");
+            return;
+        }
+        if self.scan_task.as_ref().is_some_and(|task| !task.is_finished()) {
+            self.scan.skip();
+            return;
+        }
+        let now = Instant::now();
+        if self
+            .scan_denied_at
+            .is_some_and(|denied_at| now < denied_at + CAPABILITY_LIFETIME)
+        {
+            return;
+        }
+        self.scan_denied_at = None;
+        self.accumulators.connects += 1;
+        self.scan_number += 1;
+        let recognises = self.scans.recognises_again;
+        if !recognises && !self.stores.is_empty() {
+            self.note_pass_started();
+        }
+        let number = self.scan_number;
+        let reports = self.reports.0.clone();
+        let task = ScanTask {
+            config: self.config.clone(),
+            stores: if recognises { Arc::new([]) } else { self.stores.clone() },
+            connector: self.connector.clone(),
+            paced,
+            memory: self.scans.memory.clone(),
+            replication_id: self.scans.replication_id.clone(),
+        };
+        self.scan_task = Some(AbortOnDrop::spawn(async move {
+            let started = Instant::now();
+            let end = scan::run(task, &reports).await;
+            let _ = reports
+                .send(Report::ScanEnded(number, Box::new(end), started.elapsed()))
+                .await;
+        }));
+    }
+
+    pub(super) fn on_scan_report(&mut self, report: ScanReport) {
+        match report {
+            ScanReport::Progress(progress) => self.on_scan_progress(progress),
+            ScanReport::Connect => self.accumulators.connects += 1,
+            ScanReport::Failed { reason, at_connect } => {
+                self.accumulators.connect_failures += u64::from(at_connect);
+                self.accumulators.errors.add(reason);
+                self.publish_ping();
+            }
+        }
+    }
+
+    fn on_scan_progress(&mut self, progress: ScanProgress) {
+        let ScanProgress {
+            database,
+            keys_examined,
+            redis_seconds,
+            lookups,
+        } = progress;
+        *self.accumulators.scanned_keys.entry(database).or_default() += keys_examined;
+        *self.accumulators.scan_redis_seconds.entry(database).or_default() += redis_seconds;
+        *self.accumulators.keyspace_lookups.entry(database).or_default() += lookups;
+        let counters = publish::session_counters(&self.accumulators);
+        self.show("sessions", publish::COUNTERS, counters, None);
+    }
+
+    pub(super) fn on_scan_end(&mut self, end: ScanEnd, duration: Duration) {
+        self.scans.memory = end.memory;
+        self.accumulators.dropped.label_values += end.dropped_apps;
+        match end.outcome {
+            Ok(outcome) => {
+                if let Some(recognised) = end.recognised {
+                    self.on_recognised(recognised);
+                    self.last_success.insert("scan", SystemTime::now());
+                }
+                if let Some(outcome) = outcome {
+                    self.on_counted(&outcome, end.share_of_keys);
+                }
+                self.note_collector("sessions", Ok(()), duration);
+                self.note_missing(end.missing);
+            }
+            Err(failure) => self.on_scan_failure(failure, duration),
+        }
+    }
+
+    fn on_counted(&mut self, outcome: &ScanOutcome, share_of_keys: Option<f64>) {
+        let lifetime = self.config.poll.scan_stale_after(outcome.duration);
+        let samples = publish::session_samples(&self.stores, outcome);
+        self.show("sessions", publish::VALUES, samples, Some(lifetime));
+        self.note_counts(outcome, lifetime);
+        self.details.sessions = store_facts(&self.stores, outcome, lifetime);
+        self.last_success.insert("scan", outcome.ended_at);
+        self.knowledge.share_of_keys = share_of_keys;
+        // One store whose type is not known may be of any.
+        let types: Option<BTreeSet<_>> = self.stores.iter().map(|store| store.key_type).collect();
+        self.knowledge.key_types = types.unwrap_or_default();
+    }
+
+    fn on_scan_failure(&mut self, failure: ScanFailure, duration: Duration) {
+        if failure.is_denied() {
+            // One command that the user may not run is no failed exchange, and is not tried again at every interval.
+            self.scan_denied_at = Some(Instant::now());
+            self.withdraw_sessions();
+            self.note_collector("sessions", Err(failure.error.message), duration);
+            if let Some(state) = self.collector_states.get_mut("sessions") {
+                state.unavailable = Some(Unavailable::Denied);
+            }
+            return;
+        }
+        // A replica that is scanned in place of the instance says nothing about the instance.
+        if !failure.at_replica {
+            self.accumulators.connect_failures += u64::from(failure.at_connect);
+            self.accumulators.errors.add(failure.error.reason);
+        }
+        self.note_collector("sessions", Err(failure.error.message), duration);
+        self.publish_ping();
+    }
+
+    /// Says what of the figures is absent, once until it changes.
+    fn note_missing(&mut self, missing: BTreeSet<Missing>) {
+        for Missing { command, store, reason } in missing.difference(&self.scans.reported) {
+            let command = command.replace('|', " ").to_uppercase();
+            let store = store.as_deref().unwrap_or("all");
+            tracing::warn!(
+                instance = %self.name, %command, %store, reason = reason.as_label(),
+                "a command about single sessions is not to be had; sessions are counted, and the figures that need it are absent"
+            );
+        }
+        if let (Some(state), Some(first)) = (self.collector_states.get_mut("sessions"), missing.first()) {
+            state.unavailable = Some(first.reason);
+        }
+        self.scans.reported = missing;
+    }
+
+    /// Takes what `sessions: auto` found. Stores that were accepted stay until a reload, also when they are empty.
+    fn on_recognised(&mut self, recognised: Recognised) {
+        self.scans.recognises_again = false;
+        let facts = RecognitionFacts {
+            accepted: recognised.accepted.iter().map(|preset| preset.name).collect(),
+            unsure: recognised
+                .unsure
+                .into_iter()
+                .map(|(preset, sentence)| (preset.name, sentence))
+                .collect(),
+            keys_observed: recognised.keys_observed,
+        };
+        let database = self.config.address.database;
+        let stores = recognised
+            .accepted
+            .iter()
+            .map(|preset| StoreConfig::of_preset(preset, database));
+        let stores: Arc<[StoreConfig]> = stores.collect();
+        self.tell_of_recognition(&facts);
+        self.details.recognition = Some(Arc::new(facts));
+        if stores != self.stores {
+            self.stores = stores;
+            self.scans.forget_stores();
+            self.on_stores_changed();
+            self.withdraw_sessions();
+        }
+        if !self.stores.is_empty() {
+            self.scans.owes_count = true;
+            self.scan.hasten(Instant::now());
+        }
+    }
+
+    /// Says what was found, not sure or not there yet, each once until it changes.
+    fn tell_of_recognition(&self, facts: &RecognitionFacts) {
+        let before = self.details.recognition.as_deref();
+        let name = &self.name;
+        let keys = facts.keys_observed;
+        let is_new = |accepted: &[&str]| before.is_none_or(|before| before.accepted != accepted);
+        if is_new(&facts.accepted) {
+            if facts.accepted.is_empty() {
+                tracing::info!(
+                    instance = %name, keys,
+                    "no session library is recognised by its keys yet; sessions_active is absent until one is, or until a store is named under `sessions`"
+                );
+            } else {
+                let presets = facts.accepted.join(", ");
+                tracing::info!(instance = %name, %presets, keys, "session libraries are recognised by their keys");
+            }
+        }
+        for (preset, sentence) in &facts.unsure {
+            // Counts in the sentence change from look to look; the preset does not.
+            let is_known = before.is_some_and(|before| before.unsure.iter().any(|(known, _)| known == preset));
+            if !is_known {
+                tracing::info!(instance = %name, %preset, "perhaps a session library: {sentence}");
+            }
+        }
+    }
+
+    /// What was found by earlier looks is asked anew after a reload: permissions may have been mended, and a library that was
+    /// recognised may have been replaced.
+    pub(super) fn forget_scan_findings(&mut self) {
+        self.scans.memory.forget_refusals();
+        self.scans.reported.clear();
+        if self.config.sessions.is_auto() && !self.stores.is_empty() {
+            self.scans.recognises_again = true;
+            self.scan.hasten(Instant::now());
+        }
+    }
+
+    /// Another server is watched: nothing that was recognised or remembered is about it.
+    pub(super) fn forget_recognised_stores(&mut self) {
+        self.scans = Scans::default();
+        self.details.recognition = None;
+        if self.config.sessions.is_auto() {
+            self.stores = Arc::new([]);
+            self.on_stores_changed();
+        }
+    }
+}
+
+fn store_facts(stores: &[StoreConfig], outcome: &ScanOutcome, lifetime: Duration) -> Vec<StoreFacts> {
+    let expires_at = std::time::Instant::now() + lifetime;
+    stores
+        .iter()
+        .enumerate()
+        .filter_map(|(index, store)| {
+            let figures = outcome.stores.get(&index)?;
+            Some(StoreFacts {
+                name: store.name.clone(),
+                active: figures.total().value.round() as u64,
+                unencrypted: figures.unencrypted.map(|sessions| sessions.value),
+                expires_at,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,473 @@
+//! The scan actor's frame: one connection, one pass per database, paced, resumed where it can be, cancelled by dropping its task.
+//!
+//! `link` is the connection, `walk` goes over one database, `memory` is what one pass leaves to the next, `replica` finds a replica
+//! to scan in place of the instance, `recognise` finds out which stores there are.
+
+mod link;
+mod memory;
+mod recognise;
+mod replica;
+mod walk;
+
+pub use memory::{Missing, ScanMemory};
+pub use recognise::Recognised;
+
+use crate::config::{InstanceConfig, StoreConfig};
+use crate::redis::{Command, Connector, Info, Reason, RedisError, Reply, unavailability};
+use crate::sessions::figures::{Estimate, StoreFigures};
+use crate::sessions::pass::{DatabasePass, PACED_COUNT, PassLimits, PassStore, UNPACED_COUNT};
+use link::{Link, Stop};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use walk::{StateRefusals, Walk, Walked, state_of};
+
+/// What one pass over all databases of an instance found.
+#[derive(Debug, Clone)]
+pub struct ScanOutcome {
+    /// How long the whole pass took.
+    pub duration: Duration,
+    /// The databases of the pass.
+    pub databases: Vec<DatabaseOutcome>,
+    /// What was found of each store, by its index among the instance's stores, over all its databases.
+    pub stores: BTreeMap<usize, StoreFigures>,
+    /// When the pass ended.
+    pub ended_at: SystemTime,
+}
+
+/// One database of a complete pass.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseOutcome {
+    /// The database.
+    pub database: u32,
+    /// How long its pass took.
+    pub duration: Duration,
+    /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
+    pub coverage_ratio: Option<f64>,
+}
+
+/// What a pass has cost since it last said so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScanProgress {
+    /// The database.
+    pub database: u32,
+    /// Keys that SCAN returned.
+    pub keys_examined: u64,
+    /// Server time as estimated from round trips, in seconds.
+    pub redis_seconds: f64,
+    /// Hits and misses of the keyspace that the server counted for it.
+    pub lookups: u64,
+}
+
+/// What a scan tells while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ScanReport {
+    /// What it has cost.
+    Progress(ScanProgress),
+    /// It connects to the instance once more.
+    Connect,
+    /// An exchange failed and will be tried again.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// Whether it was a connect to the instance.
+        at_connect: bool,
+    },
+}
+
+/// A failed pass.
+#[derive(Debug, Clone)]
+pub struct ScanFailure {
+    /// Why.
+    pub error: RedisError,
+    /// Whether the connect failed, rather than an exchange.
+    pub at_connect: bool,
+    /// Whether it happened at a replica that is scanned in place of the instance.
+    pub at_replica: bool,
+}
+
+impl ScanFailure {
+    /// Whether the user may not run a command that scanning needs.
+    pub fn is_denied(&self) -> bool {
+        !self.at_connect && self.error.reason == Reason::Denied
+    }
+}
+
+/// How often one pass begins anew because the data changed under it. A server whose data is replaced more often has no count worth
+/// the name.
+const MOST_STARTS: u32 = 3;
+
+/// What a pass is to do.
+#[derive(Debug)]
+pub struct ScanTask {
+    /// The instance.
+    pub config: Arc<InstanceConfig>,
+    /// The stores to count; empty where they are to be recognised.
+    pub stores: Arc<[StoreConfig]>,
+    /// How to connect to the instance.
+    pub connector: Connector,
+    /// Whether the pass keeps to `scan.redis_share`.
+    pub paced: bool,
+    /// What former passes left.
+    pub memory: ScanMemory,
+    /// `master_replid` of the instance, as its INFO last said.
+    pub replication_id: Option<String>,
+}
+
+/// How a pass ended.
+#[derive(Debug)]
+pub struct ScanEnd {
+    /// What it found; `None` where it only looked for stores.
+    pub outcome: Result<Option<ScanOutcome>, ScanFailure>,
+    /// What the next pass should know.
+    pub memory: ScanMemory,
+    /// Which stores there are, where that was asked.
+    pub recognised: Option<Recognised>,
+    /// Sessions of all stores over the keys of all databases; `None` when INFO does not say how many these are.
+    pub share_of_keys: Option<f64>,
+    /// What of the figures is absent, and why.
+    pub missing: BTreeSet<Missing>,
+    /// Stores with more values of `app` than `limits.label_values`.
+    pub dropped_apps: u64,
+}
+
+impl ScanEnd {
+    /// The end of a pass that found nothing out.
+    fn new(outcome: Result<Option<ScanOutcome>, ScanFailure>, memory: ScanMemory) -> Self {
+        Self {
+            outcome,
+            memory,
+            recognised: None,
+            share_of_keys: None,
+            missing: BTreeSet::new(),
+            dropped_apps: 0,
+        }
+    }
+
+    /// The end of a pass that failed before it began.
+    #[cfg(test)]
+    pub(crate) fn failed(error: RedisError) -> Self {
+        let failure = ScanFailure {
+            error,
+            at_connect: false,
+            at_replica: false,
+        };
+        Self::new(Err(failure), ScanMemory::default())
+    }
+}
+
+/// Runs one pass. What it costs and what fails on the way goes to `reports` as it goes on, also when it fails.
+pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sender<R>) -> ScanEnd {
+    let started = Instant::now();
+    let replica = replica::find(&task, reports).await;
+    let mut end = ScanEnd::new(Ok(None), task.memory.clone());
+    let name = &task.config.name;
+    let is_replica_missing = replica.is_none() && !task.config.scan_from.is_empty();
+    if is_replica_missing && end.memory.is_news("scan_from") {
+        tracing::warn!(
+            instance = %name,
+            "no address of scan_from is a replica in step with this instance; the instance itself is scanned"
+        );
+    }
+    if let Some(replica) = &replica {
+        end.memory.is_over("scan_from");
+        tracing::debug!(instance = %name, replica = %replica.address(), "a replica is scanned");
+    }
+    let is_own = replica.is_none();
+    let connector = replica.as_ref().unwrap_or(&task.connector);
+    let mut link = Link::new(&task.config, connector, reports, is_own);
+    link.info_refusal = end.memory.refusal("info");
+    let opened = link.open().await;
+    if let Some(reason) = link.info_refusal {
+        end.memory.refuse("info", reason, started);
+    }
+    if let Err(mut failure) = opened {
+        failure.at_replica = !is_own;
+        end.outcome = Err(failure);
+        return end;
+    }
+    for start in 1..=MOST_STARTS {
+        end.memory.enter(&link.identity, started);
+        let outcome = pass_over_all(&task, &mut link, &mut end, started, is_own).await;
+        match outcome {
+            Ok(outcome) => end.outcome = Ok(outcome),
+            Err(Stop::Failed(failure)) => end.outcome = Err(failure),
+            Err(Stop::StartOver(why)) if start < MOST_STARTS => {
+                tracing::info!(instance = %name, why, "a scan begins anew");
+                continue;
+            }
+            Err(Stop::StartOver(why)) => {
+                let message = format!("{name}: {why}, {MOST_STARTS} times in one pass; sessions cannot be counted");
+                let reason = Reason::Other;
+                end.outcome = Err(ScanFailure {
+                    error: RedisError { reason, message },
+                    at_connect: false,
+                    at_replica: false,
+                });
+            }
+        }
+        break;
+    }
+    if let Err(failure) = &mut end.outcome {
+        failure.at_replica = !is_own;
+    }
+    end
+}
+
+/// Looks for stores, or goes over all databases that hold some.
+async fn pass_over_all<R: From<ScanReport> + Send>(
+    task: &ScanTask,
+    link: &mut Link<'_, R>,
+    end: &mut ScanEnd,
+    started: Instant,
+    is_own: bool,
+) -> Result<Option<ScanOutcome>, Stop> {
+    end.missing.clear();
+    end.dropped_apps = 0;
+    if task.stores.is_empty() {
+        let share = share_of(task);
+        end.recognised = Some(recognise::recognise(&task.config, share, link).await?);
+        return Ok(None);
+    }
+    let greetings = greetings(task, link, &end.memory, is_own);
+    if !greetings.is_empty() {
+        let replies = link.greet(greetings.clone()).await?;
+        for (command, reply) in greetings.iter().zip(&replies) {
+            if let Some(reason) = unavailability(reply) {
+                end.memory.refuse(&command.name(), reason, started);
+            }
+        }
+    }
+    let wanted: BTreeSet<u32> = task
+        .stores
+        .iter()
+        .flat_map(|store| store.databases.iter().copied())
+        .collect();
+    let mut databases = Vec::new();
+    let mut stores: BTreeMap<usize, StoreFigures> = BTreeMap::new();
+    for database in wanted {
+        let mut pass = DatabaseScan {
+            task,
+            memory: &mut end.memory,
+            database,
+            lookups: 0,
+        };
+        let (walked, exact) = pass.run(link).await?;
+        databases.push(walked.outcome);
+        for mut result in walked.stores {
+            let Some(store) = task.stores.get(result.store) else {
+                continue;
+            };
+            end.missing
+                .extend(end.memory.note_store(store, database, &result, started));
+            end.dropped_apps += u64::from(result.dropped_apps);
+            if let Some(count) = exact.get(&result.store) {
+                result.counts = vec![(None, Estimate::exact(*count as f64))];
+            }
+            let figures = StoreFigures::new(store, result.counts, &result.details);
+            match stores.get_mut(&result.store) {
+                Some(known) => known.add(figures),
+                None => {
+                    stores.insert(result.store, figures);
+                }
+            }
+        }
+    }
+    end.share_of_keys = share_of_keys(link, &stores).await?;
+    Ok(Some(ScanOutcome {
+        duration: started.elapsed(),
+        databases,
+        stores,
+        ended_at: SystemTime::now(),
+    }))
+}
+
+/// `scan.redis_share`, or 0 for a pass that is not paced.
+fn share_of(task: &ScanTask) -> f64 {
+    if task.paced { task.config.scan.redis_share } else { 0.0 }
+}
+
+/// What is said at the beginning of each connection. `CLIENT NO-TOUCH` (Redis 7.2) keeps the idle times of sessions as they are; of all
+/// our commands only GETRANGE would change them. A replica in a cluster answers about keys only after READONLY.
+fn greetings<R: From<ScanReport> + Send>(
+    task: &ScanTask,
+    link: &Link<'_, R>,
+    memory: &ScanMemory,
+    is_own: bool,
+) -> Vec<Command> {
+    let mut greetings = Vec::new();
+    let reads_values = task.stores.iter().any(|store| store.encryption.is_some());
+    if reads_values && memory.refusal("client|no-touch").is_none() {
+        greetings.push(Command::new(2, &["CLIENT", "NO-TOUCH"]).arg("ON"));
+    }
+    if !is_own && link.identity.is_cluster && memory.refusal("readonly").is_none() {
+        greetings.push(Command::new(1, &["READONLY"]));
+    }
+    greetings
+}
+
+/// The scan of one database.
+struct DatabaseScan<'a> {
+    task: &'a ScanTask,
+    memory: &'a mut ScanMemory,
+    database: u32,
+    lookups: u64,
+}
+
+impl DatabaseScan<'_> {
+    /// Walks over the database; gives back what was found, and the stores that are counted exactly by their index.
+    async fn run<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+    ) -> Result<(Walked, BTreeMap<usize, u64>), Stop> {
+        let (config, database) = (&self.task.config, self.database);
+        link.select(database).await?;
+        let mut refusals = StateRefusals {
+            size: self.memory.refusal("dbsize"),
+            info: link.info_refusal,
+        };
+        let before = state_of(link, &mut refusals).await?;
+        let exact = self.index_counts(link).await?;
+        let stores: Vec<(usize, &StoreConfig)> = self
+            .task
+            .stores
+            .iter()
+            .enumerate()
+            .filter(|(_, store)| store.databases.contains(&database))
+            .collect();
+        let counted: Vec<&StoreConfig> = stores
+            .iter()
+            .filter(|(number, _)| !exact.contains_key(number))
+            .map(|(_, store)| *store)
+            .collect();
+        let share = share_of(self.task);
+        let extent = self
+            .memory
+            .extent(config, &link.identity, database, &counted, before.size, share);
+        let limits = PassLimits {
+            count: if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT },
+            remembered_keys: config.scan_remembered_keys,
+            label_values: config.label_values,
+        };
+        let stores = stores.into_iter().map(|(number, store)| {
+            let details = self.memory.details(config, store, database);
+            PassStore {
+                known_apps: self.memory.apps(store, database),
+                ..PassStore::new(number, store, &config.session_probe.prefix, details)
+            }
+        });
+        let keys = DatabasePass::new(stores.collect(), extent, &limits);
+        let walk = Walk::new(config, share, database, keys, self.lookups);
+        let walked = walk.run(link, before, &mut refusals).await?;
+        if let Some(reason) = refusals.size {
+            self.memory.refuse("dbsize", reason, Instant::now());
+        }
+        self.memory.note_database(
+            database,
+            walked.keys_examined,
+            walked.redis_seconds,
+            walked.next_cursor.clone(),
+        );
+        Ok((walked, exact))
+    }
+
+    /// The living sessions of stores whose library keeps a sorted set of them, by the index of the store: `ZCOUNT` (Redis 2.0, O(log n)) of
+    /// those that end from now on. Without the set sessions are counted like others, which is said once.
+    async fn index_counts<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+    ) -> Result<BTreeMap<usize, u64>, Stop> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        let mut counts = BTreeMap::new();
+        for (number, store) in self.task.stores.iter().enumerate() {
+            let Some(key) = store
+                .index_key
+                .as_deref()
+                .filter(|_| store.databases.contains(&self.database))
+            else {
+                continue;
+            };
+            // A sum over all says nothing about the parts.
+            let splits = store.app_label && store.id.as_ref().is_some_and(|id| id.has_app());
+            let refusal = format!("zcount {}", store.name);
+            if splits || self.memory.refusal(&refusal).is_some() {
+                continue;
+            }
+            let type_of = Command::new(1, &["TYPE"]).arg(key);
+            let count = Command::new(1, &["ZCOUNT"]).arg(key).arg(now.to_string()).arg("+inf");
+            let (replies, _) = link.exchange(&[type_of, count]).await?;
+            self.lookups += 2;
+            let said = format!("index {} {}", self.database, store.name);
+            match replies.as_slice() {
+                // The type, since a set that is not there counts 0 as well.
+                [Reply::Simple(kind), reply] if &kind[..] == b"zset" && reply.as_integer().is_some() => {
+                    let found = reply.as_integer().and_then(|found| u64::try_from(found).ok());
+                    counts.extend(found.map(|found| (number, found)));
+                    self.memory.is_over(&said);
+                }
+                replies => {
+                    if let Some(reason) = replies.iter().find_map(unavailability) {
+                        self.memory.refuse(&refusal, reason, Instant::now());
+                    }
+                    if self.memory.is_news(&said) {
+                        tracing::info!(
+                            instance = %self.task.config.name, store = %store.name, database = self.database,
+                            "the index of sessions is missing, no sorted set or may not be read; the sessions are counted one by one"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// The share of sessions among all keys of all databases.
+async fn share_of_keys<R: From<ScanReport> + Send>(
+    link: &mut Link<'_, R>,
+    stores: &BTreeMap<usize, StoreFigures>,
+) -> Result<Option<f64>, Stop> {
+    if link.info_refusal.is_some() {
+        return Ok(None);
+    }
+    let (replies, _) = link.exchange(&[Command::new(1, &["INFO", "keyspace"])]).await?;
+    let Some(text) = replies.first().and_then(Reply::as_bytes) else {
+        return Ok(None);
+    };
+    let sessions: f64 = stores.values().map(|figures| figures.total().value).sum();
+    Ok(share(sessions, total_keys(&Info::parse(text))))
+}
+
+fn share(sessions: f64, keys: f64) -> Option<f64> {
+    // Keys whose time is over are among the keys, and stores may overlap: the share is bounded, not exact.
+    (keys > 0.0).then(|| (sessions / keys).min(1.0))
+}
+
+/// Keys of all databases: `dbN:keys=...`.
+fn total_keys(info: &Info) -> f64 {
+    let databases = info.with_prefix("db");
+    let keys = databases.filter_map(|field| {
+        let (_, keys) = crate::redis::info::pairs(field.value).find(|(name, _)| *name == "keys")?;
+        keys.parse::<f64>().ok()
+    });
+    keys.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_all_databases_are_added() {
+        let info = Info::parse(b"# Keyspace\r\ndb0:keys=10,expires=5,avg_ttl=0\r\ndb3:keys=30,expires=0,avg_ttl=0\r\n");
+        let keys = total_keys(&info);
+        assert_eq!(share(20.0, keys), Some(0.5));
+        assert_eq!(share(50.0, keys), Some(1.0));
+        assert_eq!(share(0.0, 0.0), None);
+    }
+}
