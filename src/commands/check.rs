@@ -161,6 +161,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         None,
         &mut capabilities,
         &SessionKnowledge::default(),
+        None,
         deadline(),
     )
     .await

@@ -247,7 +247,7 @@ impl Instance {
                     self.on_application().await;
                     self.application.ticker.advance(Instant::now());
                 }
-                () = self.counts.due() => self.on_counts_due().await,
+                due = self.counts.due() => self.on_counts_due(due).await,
                 () = tokio::time::sleep_until(self.connect.next()) => {
                     self.start_probe();
                     self.connect.advance(Instant::now());
@@ -263,6 +263,7 @@ impl Instance {
 
     /// Polls everything once, the scan included, and publishes it. Returns whether every poll that is configured succeeded.
     pub async fn run_once(&mut self, paced: bool) -> bool {
+        self.counts.never_listen();
         self.on_ping().await;
         self.on_info().await;
         self.on_session_probe().await;
@@ -288,6 +289,7 @@ impl Instance {
         self.reported_missing.clear();
         self.forget_scan_findings();
         self.session_probe.forget_refusal();
+        self.forget_refused_events();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
         }
@@ -343,6 +345,7 @@ impl Instance {
             self.withdraw_sessions();
             self.tell_of_missing_stores();
         }
+        self.on_counts_reconfigured(same_server, same_login);
         self.ping.set_interval(new.poll.ping_interval, now);
         self.info.set_interval(new.poll.info_interval, now);
         self.scan.set_interval(new.poll.scan_interval, now);
@@ -389,6 +392,7 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector != "sessions" || key.part == publish::COUNTERS);
         self.details.sessions.clear();
+        self.forget_counts();
     }
 
     /// Ends a pass under way; what it still reports about its end is not listened to.

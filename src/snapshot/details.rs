@@ -40,6 +40,8 @@ pub struct InstanceDetails {
     pub recognition: Option<Arc<RecognitionFacts>>,
     /// The last synthetic session; `None` before the first, and where none is written.
     pub session_probe: Option<ProbeFacts>,
+    /// Keyspace notifications; `None` before the first INFO, and where no store wants them.
+    pub notifications: Option<NotificationFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
     pub collectors: Vec<CollectorFacts>,
     /// What the application publishes about itself, absent before the first reading.
@@ -108,12 +110,29 @@ pub struct RecognitionFacts {
     pub keys_observed: u64,
 }
 
+/// Whether keyspace notifications are heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotificationFacts {
+    /// The state in one sentence without secrets, with what mends it where something is to be mended.
+    pub sentence: String,
+    /// They are listened to at this moment.
+    pub is_connected: bool,
+    /// They tell of new sessions.
+    pub tells_creations: bool,
+    /// They tell of every coming and going, so that the counts of sessions are current between scans.
+    pub tells_counts: bool,
+    /// `notify-keyspace-events` as the server shows it; `None` when it may not be read.
+    pub setting: Option<String>,
+    /// The command that switches on what is missing; `None` when nothing is, or nobody knows.
+    pub mending_command: Option<String>,
+}
+
 /// One session store.
 #[derive(Debug, Clone)]
 pub struct StoreFacts {
     /// Label `store`.
     pub name: String,
-    /// Sessions at the last complete scan.
+    /// Sessions: those of the last scan, kept current by events where they are heard.
     pub active: u64,
     /// Sessions whose value is not encrypted as the store's `encryption` expects it; absent without that check.
     pub unencrypted: Option<f64>,

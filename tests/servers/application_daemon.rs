@@ -28,7 +28,9 @@ const METRICS: &str = "application_metrics:
 
 #[test]
 fn two_instances_share_a_family_and_one_of_ours_is_replaced() {
-    let (first, second) = (RedisServer::start(), RedisServer::start());
+    // Both publish what our own sessions_created_total is made of.
+    let events = ["--notify-keyspace-events", "Egxen"];
+    let (first, second) = (RedisServer::start_with(&events), RedisServer::start_with(&events));
     first.command(&["HSET", "metrics:encryption", "key_missing", "2"]);
     let stores = "sessions:\n  - { store: web, match: [\"sess:*\"] }\n";
     let replaced = format!(
@@ -44,12 +46,31 @@ fn two_instances_share_a_family_and_one_of_ours_is_replaced() {
             && value(scrape, "second", "session_encryption_errors_total", missing) == Some(0.0)
             && value(scrape, "second", "sessions_created_total", Some(("source", "guest"))) == Some(0.0)
     });
-    let headers = |word: &str| {
-        let line = format!("# {word} session_encryption_errors_total ");
-        scrape.text.lines().filter(|text| text.starts_with(&line)).count()
+    let one_header = |scrape: &Scrape, name: &str| {
+        for word in ["HELP", "TYPE"] {
+            let line = format!("# {word} {name} ");
+            let headers = scrape.text.lines().filter(|text| text.starts_with(&line)).count();
+            assert_eq!(headers, 1, "{word} {name}");
+        }
     };
-    assert_eq!((headers("HELP"), headers("TYPE")), (1, 1));
+    one_header(&scrape, "session_encryption_errors_total");
     assert_eq!(scrape.types["session_encryption_errors_total"], "counter");
+    let ours = [("instance", "first"), ("store", "web")];
+    let scrape = exporter.wait_for("ours is counted at the first", BACK_BOUND, |scrape| {
+        scrape.has("sessions_created_total", &ours)
+    });
+    one_header(&scrape, "sessions_created_total");
+    second.command(&["SET", "sess:1", "x"]);
+    second.command(&["HINCRBY", "metrics:created", "guest", "5"]);
+    let scrape = exporter.wait_for("the application's are counted", BACK_BOUND, |scrape| {
+        value(scrape, "second", "sessions_created_total", Some(("source", "guest"))) == Some(5.0)
+            && scrape.sum("session_events_received_total", &[("instance", "second")]) > 0.0
+    });
+    assert!(!scrape.has("sessions_created_total", &[("instance", "second"), ("store", "web")]));
+    assert!(
+        scrape.has("sessions_ended_total", &[("instance", "second"), ("store", "web")]),
+        "the others stay ours"
+    );
     assert_eq!(value(&scrape, "first", "job_queue_pending", None), Some(0.0));
     assert_eq!(
         value(&scrape, "first", "redis_pool_pending", None),
@@ -311,4 +332,27 @@ fn a_key_that_no_reply_can_hold_is_left_alone_and_the_instance_stays_up() {
         .filter(|line| line.contains("metric=redis_pool_connections"))
         .count();
     assert_eq!(said, 1, "{log}");
+}
+
+#[test]
+fn sessions_in_the_clear_degrade_the_health() {
+    let server = RedisServer::start();
+    server.command(&["SET", "sess:1", "enc:v1:secret", "EX", "3600"]);
+    let store = "sessions:\n  - { store: web, match: [\"sess:*\"], encryption: { expect_prefix: \"enc:v1:\" } }";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), store)]));
+    let health = |status: &str| {
+        let mut last = String::new();
+        let seen = crate::support::wait_until(BACK_BOUND, || {
+            last = exporter.get("/health/redis").text();
+            let found: serde_json::Value = serde_json::from_str(&last).unwrap();
+            (found["checks"]["encryption"]["status"] == status).then_some(found)
+        });
+        seen.unwrap_or_else(|| panic!("{last}"))
+    };
+    let found = health("healthy");
+    assert_eq!(found["encryption"]["enabled"], true);
+    server.command(&["SET", "sess:2", "plain", "EX", "3600"]);
+    let found = health("degraded");
+    assert_eq!(found["status"], "degraded");
+    assert!(!found.to_string().contains("plain"), "{found}");
 }

@@ -3,6 +3,7 @@
 use super::{CollectorState, Instance, KEPT_ERRORS, Verdict};
 use crate::collectors::{CollectError, expectations, facts};
 use crate::metric::Samples;
+use crate::poller::events;
 use crate::poller::info_poll::{self, CollectorOutcome};
 use crate::poller::publish;
 use crate::redis::capabilities::Capabilities;
@@ -156,10 +157,13 @@ impl Instance {
             self.role_is_settled = true;
             self.details.info = None;
             self.details.info_failure = None;
+            self.note_notifications(None, None, None);
             return;
         }
         let started = Instant::now();
         let deadline = started + self.config.poll.timeout;
+        let heard = self.counts.heard();
+        let setting = self.wants_events().then(events::setting_command);
         let open = self.connection.as_mut().is_some_and(Connection::is_idle_and_open);
         let connection = if open { self.connection.as_mut() } else { None };
         let outcome = match connection {
@@ -171,6 +175,7 @@ impl Instance {
                     known,
                     &mut self.capabilities,
                     &self.knowledge,
+                    setting.as_ref(),
                     deadline,
                 )
                 .await
@@ -194,6 +199,7 @@ impl Instance {
                     self.last_success.insert("info", SystemTime::now());
                 }
                 self.role_is_settled = true;
+                self.note_notifications(poll.info.as_ref(), poll.further.as_ref(), heard);
                 self.report_missing(&poll.outcomes);
                 for outcome in poll.outcomes {
                     self.on_collected(outcome);
