@@ -285,6 +285,7 @@ impl Instance {
     fn on_reload(&mut self, config: Arc<InstanceConfig>) {
         let was_refused = !self.capabilities.all().is_empty();
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.reported_missing.clear();
         self.forget_scan_findings();
         self.session_probe.forget_refusal();
@@ -335,7 +336,7 @@ impl Instance {
         if !self.session_probe.is_on {
             self.end_session_probe();
         }
-        self.application.reconfigure(&new, now);
+        self.reconfigure_application(&old, &new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
             self.scans.forget_stores();
@@ -383,6 +384,7 @@ impl Instance {
         self.details.sessions.clear();
         self.forget_recognised_stores();
         self.details.session_probe = None;
+        self.details.application = None;
     }
 
     /// Takes the figures of the last scan away, since they are about other keys than those asked for now.
@@ -410,7 +412,10 @@ impl Instance {
     }
 
     /// Makes a section of samples and counts what it had to leave out.
-    fn show(&mut self, collector: &'static str, part: &'static str, samples: Samples, lifetime: Option<Duration>) {
+    fn show(&mut self, collector: &'static str, part: &'static str, mut samples: Samples, lifetime: Option<Duration>) {
+        if collector != application::COLLECTOR && !self.config.application_metrics.is_empty() {
+            samples.retain(|descriptor| !self.config.is_replaced(descriptor.name));
+        }
         let section = publish::section(collector, samples, lifetime);
         self.accumulators.dropped.add(&section.chunks);
         self.sections.insert(SectionKey { collector, part }, Arc::new(section));
@@ -437,6 +442,7 @@ impl Instance {
     fn publish(&mut self) {
         let own = publish::exporter_samples(self);
         self.show(publish::EXPORTER, publish::VALUES, own, None);
+        self.note_errors_of_last_hour();
         let poll = &self.config.poll;
         self.details.address = self.config.address.to_string();
         self.details.turn_limit = poll.ping_interval.max(poll.timeout) + poll.timeout * TURN_DEADLINES;

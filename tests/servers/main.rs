@@ -9,6 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application;
+mod application_daemon;
 mod authentication;
 mod bench;
 mod commands;

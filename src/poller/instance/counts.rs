@@ -60,6 +60,8 @@ pub(super) struct Counts {
     trackers: BTreeMap<String, Tracker>,
     /// When the counts become too old; `None` before the first pass.
     expires_at: Option<Instant>,
+    /// Sessions that are not encrypted, by store, as the last pass found them where a store is checked for it.
+    unencrypted: BTreeMap<String, f64>,
     beginning_pass: Option<BeginningPass>,
     ended_pass: Option<EndedPass>,
     listening: Listening,
@@ -72,6 +74,7 @@ impl Counts {
         Self {
             trackers: BTreeMap::new(),
             expires_at: None,
+            unencrypted: BTreeMap::new(),
             beginning_pass: None,
             ended_pass: None,
             listening: Listening::new(),
@@ -164,6 +167,11 @@ impl Instance {
             Some((store.name.clone(), figures.active.clone()))
         });
         let found = found.collect();
+        let unencrypted = outcome.stores.iter().filter_map(|(index, figures)| {
+            let store = self.stores.get(*index)?;
+            Some((store.name.clone(), figures.unencrypted?.value))
+        });
+        self.counts.unencrypted = unencrypted.collect();
         let check = self.counts.listening.ask_for_check();
         self.counts.ended_pass = Some(EndedPass {
             found,
@@ -213,6 +221,7 @@ impl Instance {
             Some(StoreFacts {
                 name: store.name.clone(),
                 active: active.round() as u64,
+                unencrypted: self.counts.unencrypted.get(&store.name).copied(),
                 expires_at: expires_at.into_std(),
             })
         });

@@ -26,6 +26,7 @@ impl Instance {
         }
         self.connection = None;
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.server = None;
         self.accumulators.connects += 1;
         let started = Instant::now();
@@ -69,6 +70,7 @@ impl Instance {
                     // Back after a failure: INFO values are due now, not at the end of their interval.
                     self.info.hasten(Instant::now());
                 }
+                self.hasten_application();
             }
             Err(error) => {
                 self.accumulators.ping_failures += 1;
@@ -266,6 +268,8 @@ impl Instance {
         };
         known.expires_at = Some((Instant::now() + self.config.poll.info_stale_after).into_std());
         self.previous_refusals = refusals;
+        self.count_session_errors(known.new_write_refusals);
+        self.note_own_lookups(&mut known);
         self.details.info = Some(Arc::new(known));
     }
 
