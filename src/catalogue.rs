@@ -128,6 +128,10 @@ pub fn render_markdown(extra: &[Group<'_>]) -> String {
             let default = if default_on { "on" } else { "off" };
             let _ = write!(page, " By default {default}, every `{}`.", interval(schedule));
         }
+        if group.descriptors.is_empty() {
+            page.push_str("\n\nWhich metrics there are says `application_metrics`, see application-metrics.md.\n");
+            continue;
+        }
         page.push_str("\n\n| name | type | labels | meaning | source |\n|---|---|---|---|---|\n");
         for descriptor in group.descriptors {
             let labels: Vec<String> = descriptor.labels.iter().map(|label| format!("`{label}`")).collect();

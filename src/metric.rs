@@ -223,6 +223,11 @@ impl Samples {
         }
     }
 
+    /// Leaves out the families whose descriptor does not pass.
+    pub fn retain(&mut self, keep: impl Fn(&Descriptor) -> bool) {
+        self.families.retain(|family| keep(family.descriptor));
+    }
+
     /// Notes that `count` label values were left out because the label had taken its largest number of them. Whoever publishes
     /// counts them in `redis_session_exporter_series_dropped_total{reason="label_values"}`; nothing is cut silently.
     pub fn note_dropped(&mut self, count: usize) {

@@ -32,6 +32,8 @@ pub fn facts(info: &Info, server: &Server, expect: &Expectations) -> InfoFacts {
         total_keys: total_keys(info),
         keyspace_hits: info.number("keyspace_hits"),
         keyspace_misses: info.number("keyspace_misses"),
+        own_keyspace_hits: 0.0,
+        own_keyspace_misses: 0.0,
         persistence_ok: persistence_ok(info),
         set_seconds: seconds_per_call("set"),
         get_seconds: seconds_per_call("get"),

@@ -82,7 +82,7 @@ pub static PING_FAILURES: Descriptor = Descriptor::new(
 pub static CONNECTS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "redis_connects_total",
-    "Attempts to connect and log in: those of the kept connection, the fresh ones of the collector connect and those of scans together.",
+    "Attempts to connect and log in: those of the kept connection, the fresh ones of the collector connect, those of scans and of the listener to keyspace notifications together.",
     "this exporter: connect",
 );
 
@@ -90,7 +90,7 @@ pub static CONNECTS: Descriptor = Descriptor::new(
 pub static CONNECT_FAILURES: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "redis_connect_failures_total",
-    "Attempts to connect and log in that failed, of the kept connection, the fresh ones and those of scans together.",
+    "Attempts to connect and log in that failed, of the kept connection, the fresh ones, those of scans and of the listener to keyspace notifications together.",
     "this exporter: connect",
 );
 

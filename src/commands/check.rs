@@ -1,5 +1,7 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
+mod application;
+
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::collectors::{CollectError, Server, SessionKnowledge};
 use crate::config::types::Address;
@@ -108,6 +110,7 @@ fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<S
 async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Server>, (&'static str, RedisError)> {
     let deadline = || Instant::now() + config.poll.timeout;
     let mut databases: BTreeSet<u32> = BTreeSet::new();
+    let mut home = config.address.database;
     let mut connection = match Connector::new(config).connect(deadline()).await {
         Ok((connection, handshake)) => {
             report.line("connect", &format!("ok{}", phases(&handshake)));
@@ -124,6 +127,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 return Ok(None);
             }
             databases.insert(config.address.database);
+            home = 0;
             let address = Address {
                 database: 0,
                 ..config.address.clone()
@@ -157,6 +161,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         None,
         &mut capabilities,
         &SessionKnowledge::default(),
+        None,
         deadline(),
     )
     .await
@@ -165,6 +170,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     describe_collectors(report, config, &poll);
     let is_replica = poll.info.as_ref().and_then(|info| info.get("role")) == Some("slave");
     describe_sessions(report, config, is_replica);
+    application::describe(report, config, &mut connection, home, deadline()).await?;
     if config.collectors.get("sessions").copied().unwrap_or(true) {
         databases.extend(
             config

@@ -1,14 +1,16 @@
 //! `/health/redis`: the state of instances as JSON, computed from what the pollers last saw. What is unknown is `null`.
 
+mod cache;
 mod checks;
 
 use super::answer::Answer;
 use super::query::Query;
 use super::{App, is_wedged, rfc3339};
+use crate::collectors::application::published::Published;
 use crate::config::InstanceConfig;
 use crate::snapshot::InstanceSnapshot;
 use crate::snapshot::details::{InfoFacts, InstanceDetails};
-use checks::Check;
+use checks::{Check, Judged};
 use hyper::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -62,8 +64,8 @@ struct RedisHealth {
 struct SessionHealth {
     /// Sum over the stores; `null` unless every store's count is known.
     active_count: Option<u64>,
-    /// Nothing that is polled today counts them per hour.
-    errors_last_hour: Option<u64>,
+    /// Errors that somebody who logs in sees.
+    errors_last_hour: Option<serde_json::Number>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -85,14 +87,14 @@ struct CacheMetrics {
     /// Percent.
     hit_rate: Option<f64>,
     /// Seconds.
-    ttl: Option<u64>,
+    ttl: Option<serde_json::Number>,
 }
 
 #[derive(Debug, Serialize)]
 struct Pool {
-    size: u64,
-    available: u64,
-    pending: u64,
+    size: Option<serde_json::Number>,
+    available: Option<serde_json::Number>,
+    pending: Option<serde_json::Number>,
 }
 
 /// Milliseconds.
@@ -103,8 +105,8 @@ struct Performance {
     get: Option<f64>,
 }
 
-/// Only an application knows; `null` until it publishes it.
-#[derive(Debug, Default, Serialize)]
+/// Whether sessions are encrypted; only an application knows whether it has its key.
+#[derive(Debug, Serialize)]
 struct Encryption {
     enabled: Option<bool>,
     key_present: Option<bool>,
@@ -291,18 +293,29 @@ impl<'a> Known<'a> {
         counts.sum()
     }
 
-    /// Hits and misses of the whole key space, where it holds hardly anything but sessions.
-    fn cache(&self, now: Instant) -> Option<(f64, f64)> {
-        /// Share of sessions among the keys from which on the server's counters speak about sessions
-        /// (`operations: auto`).
-        const SESSIONS_SHARE: f64 = 0.95;
-        let info = self.info?;
-        let keys = info.total_keys.filter(|keys| *keys > 0.0)?;
-        let sessions = self.sessions(now)? as f64;
-        if sessions / keys < SESSIONS_SHARE {
-            return None;
+    /// Seconds of SET and of GET: round trips of the synthetic session where one is written, else the server's own execution time,
+    /// averaged.
+    fn operation_seconds(&self, now: Instant) -> (Option<f64>, Option<f64>) {
+        match &self.details.session_probe {
+            Some(probe) if now < probe.expires_at && !self.wedged => (probe.set_seconds, probe.get_seconds),
+            _ => self
+                .info
+                .map_or((None, None), |info| (info.set_seconds, info.get_seconds)),
         }
-        Some((info.keyspace_hits?, info.keyspace_misses?))
+    }
+
+    /// What the application publishes about itself, while it is fresh.
+    fn published(&self, now: Instant) -> Option<&'a Published> {
+        let facts = self.details.application.as_ref()?;
+        (now < facts.expires_at && !self.wedged).then_some(&facts.published)
+    }
+
+    /// Sessions that are not encrypted, over the stores whose values are looked at.
+    fn unencrypted(&self, now: Instant) -> Option<f64> {
+        let fresh = self.details.sessions.iter().filter(|store| now < store.expires_at);
+        fresh
+            .filter_map(|store| store.unencrypted)
+            .reduce(|sum, more| sum + more)
     }
 }
 
@@ -316,9 +329,18 @@ fn health_of(
     let nothing = InstanceDetails::default();
     let details = snapshot.map_or(&nothing, |snapshot| &*snapshot.details);
     let known = Known::at(details, now);
-    let cache = known.cache(now);
-    let hit_percent = cache.and_then(|(hits, misses)| (hits + misses > 0.0).then(|| hits / (hits + misses) * 100.0));
-    let mut checks = checks::all(&known, hit_percent);
+    let (set_seconds, get_seconds) = known.operation_seconds(now);
+    let nothing_published = Published::default();
+    let published = known.published(now).unwrap_or(&nothing_published);
+    let cache = cache::Cache::of(config, &known, published, now);
+    let mut checks = checks::all(
+        &known,
+        &Judged {
+            hit_percent: cache.hit_percent(),
+            published,
+            unencrypted: known.unencrypted(now),
+        },
+    );
     if let Some(wanted) = wish.check {
         checks.retain(|name, _| checks::is_asked_for(name, wanted));
     }
@@ -343,30 +365,37 @@ fn health_of(
         redis: redis_of(&known),
         sessions: SessionHealth {
             active_count: known.sessions(now),
-            errors_last_hour: None,
+            errors_last_hour: known
+                .details
+                .errors_last_hour
+                .filter(|_| !known.wedged)
+                .and_then(number),
         },
-        session_cache: CacheHealth {
-            enabled: cache.map(|_| true),
-            healthy: hit_percent.map(|percent| percent >= checks::LOW_HIT_PERCENT),
-            metrics: cache.map(|(hits, misses)| CacheMetrics {
-                hits: number(hits),
-                misses: number(misses),
-                errors: None,
-                total: number(hits + misses),
-                hit_rate: hit_percent.map(|percent| rounded(percent, 2)),
-                ttl: None,
-            }),
-            pool: None,
-        },
+        session_cache: cache.health(published),
         performance: Performance {
             ping: known.ping_seconds().map(milliseconds),
-            set: known.info.and_then(|info| info.set_seconds).map(milliseconds),
-            get: known.info.and_then(|info| info.get_seconds).map(milliseconds),
+            set: set_seconds.map(milliseconds),
+            get: get_seconds.map(milliseconds),
         },
-        encryption: Encryption::default(),
+        encryption: encryption_of(config, published),
         checks,
         errors,
         detailed: wish.detailed.then(|| detailed_of(config, &known)),
+    }
+}
+
+/// Encryption is on when a store's values are checked for it or when the application has its key, and off when the application lacks its
+/// key and nobody checks.
+fn encryption_of(config: &InstanceConfig, published: &Published) -> Encryption {
+    let key_present = published.encryption_key_present;
+    let is_checked = config
+        .sessions
+        .configured()
+        .iter()
+        .any(|store| store.encryption.is_some());
+    Encryption {
+        enabled: if is_checked { Some(true) } else { key_present },
+        key_present,
     }
 }
 

@@ -1,8 +1,13 @@
 //! What an instance counts over its whole life: they live outside snapshots and survive reconnects and reloads.
 
+use crate::collectors::events::TTL_BUCKETS_SECONDS;
 use crate::exposition::chunk::Chunk;
 use crate::metric::{DURATION_BUCKETS_SECONDS, Distribution};
 use crate::redis::Reason;
+use crate::sessions::events::{EndReason, StoreDelta};
+use crate::sessions::loss::GapReason;
+use crate::sessions::notifications::EventKind;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A histogram that grows.
@@ -30,6 +35,13 @@ impl Histogram {
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
             self.sum += value;
+        }
+    }
+
+    /// Adds an observation that is larger than any number: it counts in `+Inf` alone and adds 0 to the sum.
+    pub fn observe_endless(&mut self) {
+        if let Some(count) = self.counts.last_mut() {
+            *count += 1;
         }
     }
 
@@ -120,6 +132,49 @@ impl Dropped {
     }
 }
 
+/// What events showed of one store.
+#[derive(Debug, Clone, Default)]
+pub struct StoreEvents {
+    /// Sessions created, by source.
+    pub created: BTreeMap<Box<str>, u64>,
+    /// Sessions ended, by reason.
+    pub ended: BTreeMap<EndReason, u64>,
+    /// TTLs at creation in seconds; `None` before the first.
+    pub ttl: Option<Histogram>,
+}
+
+impl StoreEvents {
+    /// Adds what a report says.
+    pub fn add(&mut self, delta: &StoreDelta) {
+        for (source, count) in &delta.created {
+            *self.created.entry(source.clone()).or_default() += count;
+        }
+        for (reason, count) in &delta.ended {
+            *self.ended.entry(*reason).or_default() += count;
+        }
+    }
+
+    /// The histogram of TTLs at creation.
+    pub fn ttl(&mut self) -> &mut Histogram {
+        self.ttl.get_or_insert_with(|| Histogram::new(&TTL_BUCKETS_SECONDS))
+    }
+}
+
+/// What keyspace notifications showed.
+#[derive(Debug, Clone, Default)]
+pub struct EventCounts {
+    /// By name of the store.
+    pub stores: BTreeMap<String, StoreEvents>,
+    /// Events by kind, in the order of [`EventKind::ALL`].
+    pub received: [u64; EventKind::ALL.len()],
+    /// Events known to be lost.
+    pub lost: u64,
+    /// Gaps by reason, in the order of [`GapReason::ALL`].
+    pub gaps: [u64; GapReason::ALL.len()],
+    /// Keys made in the stores.
+    pub keys_created: u64,
+}
+
 /// Everything that one instance accumulates.
 #[derive(Debug, Clone)]
 pub struct Accumulators {
@@ -129,7 +184,7 @@ pub struct Accumulators {
     pub ping_failures: u64,
     /// Round trips of PING in seconds.
     pub ping_duration: Histogram,
-    /// Attempts to connect, of the kept, the fresh and the scanning connection.
+    /// Attempts to connect, of the kept, the fresh, the scanning and the listening connection.
     pub connects: u64,
     /// Attempts that failed.
     pub connect_failures: u64,
@@ -141,8 +196,12 @@ pub struct Accumulators {
     pub scanned_keys: std::collections::BTreeMap<u32, u64>,
     /// Server time taken by scans as estimated from round trips, in seconds, by database.
     pub scan_redis_seconds: std::collections::BTreeMap<u32, f64>,
-    /// Hits and misses of the keyspace that scans have caused, by database.
-    pub scan_lookups: std::collections::BTreeMap<u32, u64>,
+    /// What keyspace notifications showed.
+    pub events: EventCounts,
+    /// Per-key commands of ours that the server counts among its hits and misses, by database.
+    pub keyspace_lookups: BTreeMap<u32, u64>,
+    /// Of these, how many found no key.
+    pub keyspace_misses: u64,
     /// What was left out of the metrics.
     pub dropped: Dropped,
 }
@@ -159,7 +218,9 @@ impl Default for Accumulators {
             info_polls: DurationSum::default(),
             scanned_keys: std::collections::BTreeMap::new(),
             scan_redis_seconds: std::collections::BTreeMap::new(),
-            scan_lookups: std::collections::BTreeMap::new(),
+            events: EventCounts::default(),
+            keyspace_lookups: BTreeMap::new(),
+            keyspace_misses: 0,
             dropped: Dropped::default(),
         }
     }

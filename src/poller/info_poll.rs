@@ -49,6 +49,8 @@ pub struct InfoPoll {
     pub info: Option<Info>,
     /// Who answered; `None` when INFO is denied.
     pub server: Option<Server>,
+    /// The answer to the further command; `None` without one, and when it is known to be unavailable.
+    pub further: Option<Reply>,
 }
 
 /// The collectors of an instance that its configuration switches on.
@@ -97,7 +99,8 @@ pub fn info_command() -> Command {
 }
 
 /// Polls once over a live connection. `known` is what an earlier INFO of this connection said; with it one round trip is
-/// enough, without it a second one asks for what depends on the server.
+/// enough, without it a second one asks for what depends on the server. `further` is a command that the frame itself wants to know
+/// the answer to.
 ///
 /// # Errors
 /// When an exchange fails, or INFO answers with an error that is not about permissions. The connection must be dropped when
@@ -108,6 +111,7 @@ pub async fn poll(
     known: Option<&Server>,
     capabilities: &mut Capabilities,
     sessions: &SessionKnowledge,
+    further: Option<&Command>,
     deadline: Instant,
 ) -> Result<InfoPoll, RedisError> {
     let started = Instant::now();
@@ -115,7 +119,9 @@ pub async fn poll(
     let mut replies = HashMap::new();
     let info_command = info_command();
     let mut requests = requests_of(running, known);
-    let wanted = std::iter::once(&info_command).chain(requests.iter().flatten());
+    let wanted = std::iter::once(&info_command)
+        .chain(requests.iter().flatten())
+        .chain(further);
     ask(connection, wanted, capabilities, &mut replies, deadline).await?;
 
     let info = match replies.get(&info_command) {
@@ -170,7 +176,13 @@ pub async fn poll(
             }
         })
         .collect();
-    Ok(InfoPoll { outcomes, info, server })
+    let further = further.and_then(|command| replies.remove(command));
+    Ok(InfoPoll {
+        outcomes,
+        info,
+        server,
+        further,
+    })
 }
 
 /// INFO replies longer than this are parsed on a thread of their own. A worker of the runtime that is busy may be the one that

@@ -247,7 +247,7 @@ impl Instance {
                     self.on_application().await;
                     self.application.ticker.advance(Instant::now());
                 }
-                () = self.counts.due() => self.on_counts_due().await,
+                due = self.counts.due() => self.on_counts_due(due).await,
                 () = tokio::time::sleep_until(self.connect.next()) => {
                     self.start_probe();
                     self.connect.advance(Instant::now());
@@ -263,6 +263,7 @@ impl Instance {
 
     /// Polls everything once, the scan included, and publishes it. Returns whether every poll that is configured succeeded.
     pub async fn run_once(&mut self, paced: bool) -> bool {
+        self.counts.never_listen();
         self.on_ping().await;
         self.on_info().await;
         self.on_session_probe().await;
@@ -284,9 +285,11 @@ impl Instance {
     fn on_reload(&mut self, config: Arc<InstanceConfig>) {
         let was_refused = !self.capabilities.all().is_empty();
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.reported_missing.clear();
         self.forget_scan_findings();
         self.session_probe.forget_refusal();
+        self.forget_refused_events();
         if self.scan_denied_at.take().is_some() {
             self.scan.hasten(Instant::now());
         }
@@ -333,7 +336,7 @@ impl Instance {
         if !self.session_probe.is_on {
             self.end_session_probe();
         }
-        self.application.reconfigure(&new, now);
+        self.reconfigure_application(&old, &new, now);
         if old.sessions != new.sessions {
             self.stores = new.sessions.configured().into();
             self.scans.forget_stores();
@@ -342,6 +345,7 @@ impl Instance {
             self.withdraw_sessions();
             self.tell_of_missing_stores();
         }
+        self.on_counts_reconfigured(same_server, same_login);
         self.ping.set_interval(new.poll.ping_interval, now);
         self.info.set_interval(new.poll.info_interval, now);
         self.scan.set_interval(new.poll.scan_interval, now);
@@ -380,6 +384,7 @@ impl Instance {
         self.details.sessions.clear();
         self.forget_recognised_stores();
         self.details.session_probe = None;
+        self.details.application = None;
     }
 
     /// Takes the figures of the last scan away, since they are about other keys than those asked for now.
@@ -387,6 +392,7 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector != "sessions" || key.part == publish::COUNTERS);
         self.details.sessions.clear();
+        self.forget_counts();
     }
 
     /// Ends a pass under way; what it still reports about its end is not listened to.
@@ -406,7 +412,10 @@ impl Instance {
     }
 
     /// Makes a section of samples and counts what it had to leave out.
-    fn show(&mut self, collector: &'static str, part: &'static str, samples: Samples, lifetime: Option<Duration>) {
+    fn show(&mut self, collector: &'static str, part: &'static str, mut samples: Samples, lifetime: Option<Duration>) {
+        if collector != application::COLLECTOR && !self.config.application_metrics.is_empty() {
+            samples.retain(|descriptor| !self.config.is_replaced(descriptor.name));
+        }
         let section = publish::section(collector, samples, lifetime);
         self.accumulators.dropped.add(&section.chunks);
         self.sections.insert(SectionKey { collector, part }, Arc::new(section));
@@ -433,6 +442,7 @@ impl Instance {
     fn publish(&mut self) {
         let own = publish::exporter_samples(self);
         self.show(publish::EXPORTER, publish::VALUES, own, None);
+        self.note_errors_of_last_hour();
         let poll = &self.config.poll;
         self.details.address = self.config.address.to_string();
         self.details.turn_limit = poll.ping_interval.max(poll.timeout) + poll.timeout * TURN_DEADLINES;

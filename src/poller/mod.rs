@@ -4,8 +4,11 @@
 //! configuration did not change never notices a reload.
 
 pub mod accumulators;
+pub mod application_poll;
+pub mod events;
 pub mod info_poll;
 pub mod instance;
+pub mod last_hour;
 pub mod publish;
 pub mod scan;
 pub mod schedule;

@@ -20,6 +20,9 @@ pub use crate::exposition::encode::EXPORTER;
 /// Part of a section that holds values of one moment.
 pub const VALUES: &str = "values";
 
+/// Part of the section `sessions` that holds the counts, which events change between scans.
+pub const ACTIVE: &str = "active";
+
 /// Part of a section that holds counters which the daemon keeps itself; they never expire.
 pub const COUNTERS: &str = "counters";
 
@@ -120,7 +123,6 @@ pub fn session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples
     let mut samples = Samples::new();
     for (index, store) in stores.iter().enumerate() {
         if let Some(figures) = outcome.stores.get(&index) {
-            push_active(&mut samples, store, figures);
             push_figures(&mut samples, store, figures);
         }
         if let Some(capacity) = store.capacity {
@@ -143,18 +145,6 @@ pub fn session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples
         samples.push_with(&sessions::SCAN_LAST_SUCCESS, label(), unix_seconds(outcome.ended_at));
     }
     samples
-}
-
-/// How many sessions there are, by `app` where the store has that label.
-fn push_active(samples: &mut Samples, store: &StoreConfig, figures: &StoreFigures) {
-    for (app, active) in &figures.active {
-        let label = || {
-            let app = app.iter().map(|app| ("app", app.to_string().into()));
-            store_label(&store.name).into_iter().chain(app).collect()
-        };
-        let descriptors = [&sessions::ACTIVE, &sessions::ACTIVE_LOW, &sessions::ACTIVE_HIGH];
-        push_estimate(samples, descriptors, label, *active);
-    }
 }
 
 /// What is known of the sessions of a store beside their number.
@@ -220,7 +210,7 @@ pub fn session_counters(accumulators: &Accumulators) -> Samples {
     for (database, seconds) in &accumulators.scan_redis_seconds {
         samples.push_with(&sessions::SCAN_REDIS_SECONDS, database_label(*database), *seconds);
     }
-    for (database, lookups) in &accumulators.scan_lookups {
+    for (database, lookups) in &accumulators.keyspace_lookups {
         samples.push_with(&sessions::SCAN_LOOKUPS, database_label(*database), *lookups as f64);
     }
     samples

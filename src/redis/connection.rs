@@ -132,6 +132,12 @@ impl Connection {
         self.shared_ledger.calls()
     }
 
+    /// The socket with its parser and the address as it may be shown, for a connection that listens from now on. `None` when an
+    /// earlier exchange failed or was dropped half-way.
+    pub(super) fn into_parts(self) -> Option<(Transport, Parser, Arc<str>)> {
+        self.usable.then_some((self.transport, self.parser, self.endpoint))
+    }
+
     /// Authenticates with the given AUTH command, names the connection and selects the database in one write.
     ///
     /// An error to AUTH ends it at once, whatever else was answered: the server would go on as the default user. `LOADING`,

@@ -1,8 +1,8 @@
-//! The connection layer: the only room that speaks RESP, and later the only importer of fred.
+//! The connection layer: the only room that speaks RESP.
 //!
-//! Commands go over a small connection of our own ([`connection`]) because its promises (every deadline explicit, replies
-//! bounded in nesting and size, exact reasons of failure, nothing left behind when dropped) are the contract's; see
-//! ARCHITECTURE.md, "Which path takes which client".
+//! Commands ([`connection`]) and subscriptions ([`subscriber`]) go over small connections of our own because their promises (every
+//! deadline explicit, replies bounded in nesting and size, exact reasons of failure, nothing left behind when dropped) are the
+//! contract's; see ARCHITECTURE.md, "Why no client library".
 
 pub mod capabilities;
 pub mod connection;
@@ -17,6 +17,7 @@ mod refusal;
 pub mod reply;
 mod resolve;
 pub mod resp;
+pub mod subscriber;
 mod transport;
 
 #[cfg(test)]
@@ -31,3 +32,4 @@ pub use ledger::{Ledger, OwnCalls};
 pub use reason::Reason;
 pub use refusal::{Unavailable, denies_database, sanitised_code, unavailability};
 pub use reply::{Command, Reply};
+pub use subscriber::{Message, Subscriber};

@@ -4,11 +4,15 @@
 pub mod details;
 pub mod detect;
 pub mod estimate;
+pub mod events;
 pub mod figures;
 pub mod glob;
+pub mod loss;
+pub mod notifications;
 pub mod pacing;
 pub mod pass;
 pub mod stores;
+pub mod tracker;
 
 #[cfg(test)]
 mod preset_tests;

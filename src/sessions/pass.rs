@@ -4,7 +4,7 @@
 //! The pass yields commands and absorbs replies; it never holds a key name longer than it takes to look at it, but for the few
 //! whose details are about to be asked for.
 
-mod apps;
+pub(in crate::sessions) mod apps;
 
 use super::details::{DetailCommand, DetailSample, Picked};
 use super::estimate;

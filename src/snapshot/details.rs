@@ -40,8 +40,15 @@ pub struct InstanceDetails {
     pub recognition: Option<Arc<RecognitionFacts>>,
     /// The last synthetic session; `None` before the first, and where none is written.
     pub session_probe: Option<ProbeFacts>,
+    /// Keyspace notifications; `None` before the first INFO, and where no store wants them.
+    pub notifications: Option<NotificationFacts>,
     /// State of each collector that runs: name, last success, duration in seconds, error in words.
     pub collectors: Vec<CollectorFacts>,
+    /// What the application publishes about itself, absent before the first reading.
+    pub application: Option<ApplicationFacts>,
+    /// Errors of the last hour that somebody who logs in sees: refused writes, failed PINGs, failed operations of the synthetic session,
+    /// and the application's own error counters. Absent before the first verdict.
+    pub errors_last_hour: Option<f64>,
 }
 
 /// An error in words, with its time.
@@ -76,6 +83,10 @@ pub struct InfoFacts {
     pub keyspace_hits: Option<f64>,
     /// `keyspace_misses`
     pub keyspace_misses: Option<f64>,
+    /// How many of `keyspace_hits` were lookups of our own.
+    pub own_keyspace_hits: f64,
+    /// How many of `keyspace_misses` were.
+    pub own_keyspace_misses: f64,
     /// `rdb_last_bgsave_status:ok` and `aof_last_write_status:ok`; `None` when INFO does not say.
     pub persistence_ok: Option<bool>,
     /// Seconds per call of SET and GET since the server's start, from commandstats.
@@ -99,14 +110,42 @@ pub struct RecognitionFacts {
     pub keys_observed: u64,
 }
 
+/// Whether keyspace notifications are heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotificationFacts {
+    /// The state in one sentence without secrets, with what mends it where something is to be mended.
+    pub sentence: String,
+    /// They are listened to at this moment.
+    pub is_connected: bool,
+    /// They tell of new sessions.
+    pub tells_creations: bool,
+    /// They tell of every coming and going, so that the counts of sessions are current between scans.
+    pub tells_counts: bool,
+    /// `notify-keyspace-events` as the server shows it; `None` when it may not be read.
+    pub setting: Option<String>,
+    /// The command that switches on what is missing; `None` when nothing is, or nobody knows.
+    pub mending_command: Option<String>,
+}
+
 /// One session store.
 #[derive(Debug, Clone)]
 pub struct StoreFacts {
     /// Label `store`.
     pub name: String,
-    /// Sessions at the last complete scan.
+    /// Sessions: those of the last scan, kept current by events where they are heard.
     pub active: u64,
+    /// Sessions whose value is not encrypted as the store's `encryption` expects it; absent without that check.
+    pub unencrypted: Option<f64>,
     /// When the count becomes too old.
+    pub expires_at: Instant,
+}
+
+/// What the application publishes about itself.
+#[derive(Debug, Clone)]
+pub struct ApplicationFacts {
+    /// The figures that the health answers show.
+    pub published: crate::collectors::application::published::Published,
+    /// When they become too old.
     pub expires_at: Instant,
 }
 

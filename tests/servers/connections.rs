@@ -141,8 +141,8 @@ fn connections_stay_within_the_contract() {
     exporter.wait_for("twenty pings", config::PING * 20 + SLACK, |scrape| {
         scrape.value("redis_pings_total", &[("instance", "peer")]) >= Some(before + 20.0)
     });
-    // One kept, one that scans, one fresh probe.
-    assert!(peer.most_at_once() <= 3, "{} connections at once", peer.most_at_once());
+    // One kept, one that scans, one fresh probe. The one that would listen is refused at once, and not tried again.
+    assert!(peer.most_at_once() <= 4, "{} connections at once", peer.most_at_once());
     // The kept connection is one and the same all the time.
     let ping_connections: BTreeSet<usize> = peer
         .batches()
@@ -151,6 +151,55 @@ fn connections_stay_within_the_contract() {
         .map(|batch| batch.connection)
         .collect();
     assert_eq!(ping_connections.len(), 1, "INFO came over {ping_connections:?}");
+}
+
+#[test]
+fn one_subscriber_per_instance_and_only_where_events_are_wanted() {
+    let server = RedisServer::start_with(&["--notify-keyspace-events", "Egxen"]);
+    let stores = "sessions:\n  - { store: web, match: [\"sess:*\"], databases: [0, 1, 2] }\n  - { store: api, match: [\"api:*\"] }";
+    let exporter = Exporter::start(&config::fast(&[
+        (HEALTHY, &server.address(), stores),
+        ("none", &server.address(), "sessions: []"),
+        (
+            "off",
+            &server.address(),
+            &format!("{stores}\ncollectors: {{ events: false }}"),
+        ),
+    ]));
+    exporter.wait_until_up(&[HEALTHY, "none", "off"]);
+    exporter.wait_for("events are heard", BACK_BOUND, |scrape| {
+        scrape.value("session_events_connected", &[("instance", HEALTHY)]) == Some(1.0)
+    });
+    let pings = |name: &str| {
+        exporter
+            .scrape()
+            .value("redis_pings_total", &[("instance", name)])
+            .unwrap()
+    };
+    let (before, mut most) = (pings(HEALTHY), 0);
+    let looked = wait_until(config::PING * 20 + SLACK, || {
+        let clients = server.command(&["CLIENT", "LIST"]).text();
+        let ours = || {
+            clients
+                .lines()
+                .filter(|line| line.contains("name=redis-session-exporter"))
+        };
+        let subscribers = ours().filter(|line| !line.contains(" sub=0 ")).count();
+        assert_eq!(subscribers, 1, "{clients}");
+        most = ours().count().max(most);
+        (pings(HEALTHY) >= before + 20.0).then_some(())
+    });
+    assert!(looked.is_some());
+    // Per instance one kept, one that scans, one fresh probe; and the subscriber.
+    assert!(most <= 3 * 3 + 1, "{most} connections at once");
+    for name in ["none", "off"] {
+        assert!(
+            !exporter.scrape().has("session_events_connected", &[("instance", name)]),
+            "{name}"
+        );
+    }
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.sum("session_events_gaps_total", &[("instance", HEALTHY)]), 0.0);
 }
 
 #[test]

@@ -35,7 +35,8 @@ end";
 
 fn fill(client: &mut Client, prefix: &str, count: usize, (shortest, longest): (usize, usize)) {
     for first in (0..count).step_by(PER_CALL) {
-        let numbers = [first, PER_CALL.min(count - first), shortest, longest - shortest].map(|number| number.to_string());
+        let numbers =
+            [first, PER_CALL.min(count - first), shortest, longest - shortest].map(|number| number.to_string());
         let [first, these, shortest, span] = &numbers;
         let value = "v".repeat(100);
         client.command(&["EVAL", FILL, "0", prefix, first, these, shortest, span, &value]);
@@ -82,7 +83,10 @@ fn holds(scrape: &Scrape, name: &str, store: &str, truth: f64) {
     // Six standard deviations on either side instead of two: the hash seed of the server is nobody's to choose, and this test
     // must not fail one time in twenty. How often the interval itself holds the truth is counted by the benches.
     let slack = (high - low) / 2.0 * 2.0;
-    assert!(low - slack <= truth && truth <= high + slack, "{name} {store}: {truth} is not in {low} .. {high}");
+    assert!(
+        low - slack <= truth && truth <= high + slack,
+        "{name} {store}: {truth} is not in {low} .. {high}"
+    );
 }
 
 /// The share of a store's sessions at or below a TTL.
@@ -103,7 +107,11 @@ fn a_million_sessions_of_three_stores_are_counted() {
         format!("environment: test\n{slow}{instances}")
     };
     let exporter = Exporter::start(&config("exact"));
-    let counted = |scrape: &Scrape| ["web", "api", "admin"].iter().all(|store| value(scrape, "sessions_active", store).is_some());
+    let counted = |scrape: &Scrape| {
+        ["web", "api", "admin"]
+            .iter()
+            .all(|store| value(scrape, "sessions_active", store).is_some())
+    };
     let scrape = exporter.wait_for_instance("redis", "counted exactly", BOUND, counted);
     for (store, truth) in [("web", WEB), ("api", API), ("admin", ADMIN)] {
         let truth = truth as f64;
@@ -132,7 +140,12 @@ fn a_million_sessions_of_three_stores_are_counted() {
 /// What is read of single sessions is within two percent of the whole, or within its interval.
 fn details_are_right(scrape: &Scrape) {
     holds(scrape, "sessions_without_ttl", "web", 0.0);
-    holds(scrape, "sessions_without_ttl", "api", (API / API_WITHOUT_TTL_EVERY) as f64);
+    holds(
+        scrape,
+        "sessions_without_ttl",
+        "api",
+        (API / API_WITHOUT_TTL_EVERY) as f64,
+    );
     let (shortest, longest) = WEB_TTL;
     for bound in ["3600.0", "21600.0", "43200.0", "86400.0"] {
         let seconds: f64 = bound.parse().unwrap();
@@ -249,11 +262,23 @@ fn a_hundred_thousand_sessions_that_come_and_go_are_told_exactly() {
         scrape.sum("sessions_created_total", &[("instance", "redis"), ("store", "web")]),
         written.created as f64
     );
-    assert_eq!(scrape.value("session_events_lost_total", &[("instance", "redis")]), Some(0.0));
+    assert_eq!(
+        scrape.value("session_events_lost_total", &[("instance", "redis")]),
+        Some(0.0)
+    );
     let living = number_of_sessions(&server);
-    assert_eq!(value(&scrape, "sessions_active", "web"), Some(living), "events keep the count, samples do not shake it");
+    assert_eq!(
+        value(&scrape, "sessions_active", "web"),
+        Some(living),
+        "events keep the count, samples do not shake it"
+    );
     // Every further sample agrees or keeps its hands off.
-    let passes = |scrape: &Scrape| scrape.value("session_scan_last_success_timestamp_seconds", &[("instance", "redis"), ("db", "db0")]);
+    let passes = |scrape: &Scrape| {
+        scrape.value(
+            "session_scan_last_success_timestamp_seconds",
+            &[("instance", "redis"), ("db", "db0")],
+        )
+    };
     let mut seen = passes(&scrape);
     for _ in 0..10 {
         let scrape = exporter.wait_for_instance("redis", "another sample", BOUND, |scrape| passes(scrape) > seen);
@@ -284,9 +309,16 @@ fn killed_subscribers_are_announced_and_the_next_pass_corrects() {
             });
         }
     });
-    exporter.wait_for_instance("redis", "the pass after the last gap has corrected the count", BOUND, |scrape| {
-        // The short-lived third is gone once nothing of it is left to expire.
-        let living = number_of_sessions(&server);
-        living == 33_332.0 && value(scrape, "sessions_active", "web") == Some(living) && value(scrape, "sessions_active_low", "web") == Some(living)
-    });
+    exporter.wait_for_instance(
+        "redis",
+        "the pass after the last gap has corrected the count",
+        BOUND,
+        |scrape| {
+            // The short-lived third is gone once nothing of it is left to expire.
+            let living = number_of_sessions(&server);
+            living == 33_332.0
+                && value(scrape, "sessions_active", "web") == Some(living)
+                && value(scrape, "sessions_active_low", "web") == Some(living)
+        },
+    );
 }

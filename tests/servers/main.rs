@@ -9,13 +9,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application;
+mod application_daemon;
 mod authentication;
 mod bench;
 mod commands;
 mod connections;
 mod dead_share;
+mod events;
+mod events_faults;
 mod fleet;
 mod freshness;
+mod ground_truth;
 mod http;
 mod info_faults;
 mod libraries;

@@ -1,6 +1,7 @@
 //! The single checks behind a verdict, each with a sentence.
 
 use super::{Known, Status};
+use crate::collectors::application::published::Published;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,22 +40,29 @@ fn check(status: impl Into<Option<Status>>, message: impl Into<String>) -> Check
     }
 }
 
+/// What is judged beside [`Known`]: figures that belong to the sessions and to the application.
+pub(super) struct Judged<'a> {
+    /// Lookups that found their session, in percent.
+    pub(super) hit_percent: Option<f64>,
+    /// What the application publishes.
+    pub(super) published: &'a Published,
+    /// Sessions that are not encrypted, where that is looked at.
+    pub(super) unencrypted: Option<f64>,
+}
+
 /// All checks by name.
-pub(super) fn all(known: &Known<'_>, hit_percent: Option<f64>) -> BTreeMap<&'static str, Check> {
+pub(super) fn all(known: &Known<'_>, judged: &Judged<'_>) -> BTreeMap<&'static str, Check> {
     BTreeMap::from([
         ("connectivity", connectivity(known)),
         ("connect", connect(known)),
         ("info", info(known)),
         ("memory", memory(known)),
-        ("pool", check(None, "No application publishes its connection pool.")),
-        ("performance", performance(known, hit_percent)),
+        ("pool", pool(judged.published)),
+        ("performance", performance(known, judged.hit_percent)),
         ("persistence", persistence(known)),
         ("writes", writes(known)),
         ("expectations", expectations(known)),
-        (
-            "encryption",
-            check(None, "No application publishes its encryption key's presence."),
-        ),
+        ("encryption", encryption(judged)),
     ])
 }
 
@@ -127,9 +135,9 @@ fn memory(known: &Known<'_>) -> Check {
     }
 }
 
-/// The hit rate, where the key space is a session cache.
+/// The hit rate, where the key space is a session cache or the application counts its own lookups.
 fn performance(known: &Known<'_>, hit_percent: Option<f64>) -> Check {
-    if known.info.is_none() {
+    if known.info.is_none() && hit_percent.is_none() {
         return no_info();
     }
     match hit_percent {
@@ -142,6 +150,52 @@ fn performance(known: &Known<'_>, hit_percent: Option<f64>) -> Check {
             Some(seconds) => check(Status::Healthy, format!("PING takes {:.3} ms.", seconds * 1000.0)),
             None => check(None, "Neither a hit rate nor a round trip is known."),
         },
+    }
+}
+
+/// Requests of the application that wait for a connection to Redis (document 001, "Connection Pool Metrics").
+fn pool(published: &Published) -> Check {
+    match (published.pool_pending, published.pool_available) {
+        (Some(pending), _) if pending > 0.0 => check(
+            Status::Degraded,
+            format!("The application's connection pool is exhausted: {pending} requests wait for a connection."),
+        ),
+        (Some(_), _) => check(
+            Status::Healthy,
+            "No request waits for a connection of the application's pool.",
+        ),
+        (None, Some(available)) if available > 0.0 => {
+            check(Status::Healthy, "The application's pool has connections to spare.")
+        }
+        (None, Some(_)) => check(
+            None,
+            "All connections of the application's pool are in use; whether requests wait is not published.",
+        ),
+        (None, None) => check(None, "No application publishes its connection pool."),
+    }
+}
+
+/// Whether the application can encrypt, and whether its sessions are encrypted.
+fn encryption(judged: &Judged<'_>) -> Check {
+    let key_present = judged.published.encryption_key_present;
+    match (key_present, judged.unencrypted) {
+        (Some(false), _) => check(
+            Status::Degraded,
+            "The application says that it has no encryption key, so sessions are stored in the clear.",
+        ),
+        (_, Some(unencrypted)) if unencrypted > 0.0 => check(
+            Status::Degraded,
+            format!("About {unencrypted:.0} sessions do not begin as encrypted ones do."),
+        ),
+        (_, Some(_)) => check(
+            Status::Healthy,
+            "Every session that was looked at begins as encrypted ones do.",
+        ),
+        (Some(true), None) => check(Status::Healthy, "The application has its encryption key."),
+        (None, None) => check(
+            None,
+            "No application publishes whether it has its encryption key, and no store has `encryption`.",
+        ),
     }
 }
 

@@ -1,8 +1,10 @@
 use super::*;
+use crate::collectors::application::published::Published;
+use crate::config::StoreConfig;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use crate::config::{Operations, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig};
 use crate::exposition::fixtures;
-use crate::snapshot::details::{DatedError, StoreFacts};
+use crate::snapshot::details::{ApplicationFacts, DatedError, ProbeFacts, StoreFacts};
 use std::time::Duration;
 
 const WISH: Wish = Wish {
@@ -81,6 +83,7 @@ fn details(now: Instant) -> InstanceDetails {
         sessions: vec![StoreFacts {
             name: "web".to_owned(),
             active: 99,
+            unencrypted: None,
             expires_at: now + Duration::from_secs(180),
         }],
         ..InstanceDetails::default()
@@ -316,6 +319,7 @@ fn every_field_and_check_is_documented() {
         detailed: true,
     };
     let full = InstanceDetails {
+        application: publishes(full_publication(), now),
         errors: vec![DatedError {
             at: SystemTime::UNIX_EPOCH,
             sentence: "no".to_owned(),
@@ -346,4 +350,210 @@ fn one_dead_instance_among_several_degrades_the_whole() {
     for (statuses, expected) in cases {
         assert_eq!(overall(statuses.iter().copied()), expected);
     }
+}
+
+fn publishes(published: Published, now: Instant) -> Option<ApplicationFacts> {
+    let expires_at = now + Duration::from_secs(45);
+    Some(ApplicationFacts { published, expires_at })
+}
+
+fn full_publication() -> Published {
+    Published {
+        cache_hits: Some(98.0),
+        cache_misses: Some(2.0),
+        cache_requests: Some(100.0),
+        cache_errors: Some(1.0),
+        cache_ttl_seconds: Some(300.0),
+        pool_size: Some(5.0),
+        pool_available: Some(3.0),
+        pool_pending: Some(0.0),
+        encryption_key_present: Some(true),
+    }
+}
+
+#[test]
+fn what_the_application_publishes_is_shown_until_it_is_too_old() {
+    let now = Instant::now();
+    let with = InstanceDetails {
+        application: publishes(full_publication(), now),
+        errors_last_hour: Some(3.0),
+        // INFO is not needed for any of it.
+        info: None,
+        ..details(now)
+    };
+    let found = json(with.clone(), now);
+    let cache = serde_json::json!({
+        "enabled": true, "healthy": true,
+        "metrics": { "hits": 98, "misses": 2, "errors": 1, "total": 100, "hitRate": 98.0, "ttl": 300 },
+        "pool": { "size": 5, "available": 3, "pending": 0 }
+    });
+    assert_eq!(found["sessionCache"], cache);
+    assert_eq!(
+        found["encryption"],
+        serde_json::json!({ "enabled": true, "key_present": true })
+    );
+    assert_eq!(found["sessions"]["errors_last_hour"], 3);
+    for check in ["pool", "encryption", "performance"] {
+        assert_eq!(found["checks"][check]["status"], "healthy", "{check}");
+    }
+    let later = json(with, now + Duration::from_secs(45));
+    assert_eq!(later["sessionCache"]["pool"], serde_json::Value::Null);
+    assert_eq!(later["sessionCache"]["metrics"], serde_json::Value::Null);
+    assert_eq!(later["encryption"]["key_present"], serde_json::Value::Null);
+    assert_eq!(later["checks"]["pool"]["status"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_stopped_task_vouches_for_no_error_count() {
+    let now = Instant::now();
+    let stopped = InstanceDetails {
+        errors_last_hour: Some(0.0),
+        application: publishes(full_publication(), now + Duration::from_secs(10_000)),
+        ..details(now)
+    };
+    let found = json(stopped, now + Duration::from_secs(600));
+    assert_eq!(found["sessions"]["errors_last_hour"], serde_json::Value::Null);
+    assert_eq!(found["sessionCache"]["pool"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_the_application_complains_of_degrades() {
+    let now = Instant::now();
+    let with = |change: fn(&mut Published)| {
+        let mut published = full_publication();
+        change(&mut published);
+        InstanceDetails {
+            application: publishes(published, now),
+            ..details(now)
+        }
+    };
+    let mut unencrypted = with(|_| {});
+    unencrypted.sessions[0].unencrypted = Some(12.0);
+    let cases: [(&str, InstanceDetails, &str); 4] = [
+        (
+            "pool",
+            with(|published| published.pool_pending = Some(2.0)),
+            "The application's connection pool is exhausted: 2 requests wait for a connection.",
+        ),
+        (
+            "encryption",
+            with(|published| published.encryption_key_present = Some(false)),
+            "The application says that it has no encryption key, so sessions are stored in the clear.",
+        ),
+        (
+            "encryption",
+            unencrypted,
+            "About 12 sessions do not begin as encrypted ones do.",
+        ),
+        (
+            "performance",
+            with(|published| published.cache_hits = Some(69.9)),
+            "Low hit rate: 69.9% of the lookups find their key.",
+        ),
+    ];
+    for (name, details, message) in cases {
+        let found = health(details, WISH, now);
+        assert_eq!(found.status, Status::Degraded, "{name}");
+        assert_eq!(found.errors, [message], "{name}");
+    }
+    let wish = Wish {
+        check: Some("pool"),
+        detailed: false,
+    };
+    let asked = health(with(|published| published.pool_pending = Some(1.0)), wish, now);
+    assert_eq!(asked.status, Status::Degraded);
+    let without_key = json(with(|published| published.encryption_key_present = Some(false)), now);
+    assert_eq!(
+        without_key["encryption"],
+        serde_json::json!({ "enabled": false, "key_present": false })
+    );
+}
+
+#[test]
+fn the_pool_is_judged_by_what_is_published_of_it() {
+    let now = Instant::now();
+    let status = |pending, available| {
+        let published = Published {
+            pool_pending: pending,
+            pool_available: available,
+            ..Published::default()
+        };
+        let details = InstanceDetails {
+            application: publishes(published, now),
+            ..details(now)
+        };
+        health(details, WISH, now).checks["pool"].status
+    };
+    assert_eq!(status(None, None), None);
+    assert_eq!(status(None, Some(0.0)), None);
+    assert_eq!(status(None, Some(1.0)), Some(Status::Healthy));
+    assert_eq!(status(Some(0.0), Some(0.0)), Some(Status::Healthy));
+}
+
+#[test]
+fn the_servers_lookups_count_where_they_are_about_sessions() {
+    let now = Instant::now();
+    let hits = |operations: Operations, sessions: u64, own: f64| {
+        let mut details = details(now);
+        details.sessions[0].active = sessions;
+        let mut info = details.info.as_deref().unwrap().clone();
+        info.own_keyspace_hits = own;
+        info.own_keyspace_misses = own;
+        details.info = Some(Arc::new(info));
+        let snapshot = Arc::new(fixtures::snapshot("a", now, details));
+        let mut config = config("a", 6379);
+        config.operations = operations;
+        let found = health_of(&config, Some(&snapshot), WISH, now, SystemTime::UNIX_EPOCH);
+        let metrics = found.session_cache.metrics?;
+        Some((metrics.hits?.as_f64()?, metrics.misses?.as_f64()?))
+    };
+    assert_eq!(hits(Operations::Auto, 99, 0.0), Some((9823.0, 177.0)));
+    assert_eq!(hits(Operations::Auto, 94, 0.0), None);
+    assert_eq!(hits(Operations::On, 1, 0.0), Some((9823.0, 177.0)));
+    assert_eq!(hits(Operations::Off, 100, 0.0), None);
+    assert_eq!(
+        hits(Operations::On, 1, 100.0),
+        Some((9723.0, 77.0)),
+        "ours are not sessions"
+    );
+    assert_eq!(hits(Operations::On, 1, 1000.0), Some((8823.0, 0.0)));
+}
+
+#[test]
+fn a_store_that_is_checked_for_encryption_has_it_on() {
+    let mut config = config("a", 6379);
+    let mut store: StoreConfig = crate::sessions::stores::testing::store("web");
+    store.encryption = Some(crate::config::EncryptionCheck {
+        expect_prefix: "enc:".to_owned(),
+    });
+    config.sessions = SessionsConfig::Stores(vec![store]);
+    let now = Instant::now();
+    let found = health_of(&config, None, WISH, now, SystemTime::UNIX_EPOCH);
+    assert_eq!(
+        (found.encryption.enabled, found.encryption.key_present),
+        (Some(true), None)
+    );
+}
+
+#[test]
+fn round_trips_of_the_synthetic_session_beat_the_servers_own_time() {
+    let now = Instant::now();
+    let with = InstanceDetails {
+        session_probe: Some(ProbeFacts {
+            set_seconds: Some(0.0012),
+            get_seconds: None,
+            success: false,
+            expires_at: now + Duration::from_secs(30),
+        }),
+        ..details(now)
+    };
+    let found = json(with.clone(), now);
+    assert_eq!(found["performance"]["set"], 1.2);
+    assert_eq!(
+        found["performance"]["get"],
+        serde_json::Value::Null,
+        "it failed, and nothing takes its place"
+    );
+    let later = json(with, now + Duration::from_secs(30));
+    assert_eq!(later["performance"]["set"], 0.003);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why a collector whose task ended without a report published nothing.
-const PANICKED: &str = "its task panicked; please report this";
+pub(super) const PANICKED: &str = "its task panicked; please report this";
 
 impl Instance {
     /// Starts the fresh connection of the `connect` collector, unless one is still under way.

@@ -1,35 +1,278 @@
 //! Session counts between scans: what keyspace notifications add to and take from the last count, and how a new count corrects it.
+//!
+//! `listening` holds the listener's life, `reports` what it reports, `shown` and `samples` what is said and published about it, `ttls` the
+//! TTLs of sessions that were just created.
+
+mod listening;
+mod reports;
+mod samples;
+mod shown;
+mod ttls;
 
 use super::Instance;
+use crate::config::EventsMode;
+use crate::poller::events::{EventsReport, Totals};
+use crate::poller::publish;
 use crate::poller::scan::ScanOutcome;
+use crate::sessions::figures::{App, Estimate};
+use crate::sessions::tracker::Tracker;
+use crate::snapshot::details::StoreFacts;
+use listening::Listening;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use ttls::Ttls;
+
+/// What a pass found, by name of the store.
+type Found = BTreeMap<String, BTreeMap<App, Estimate>>;
+
+/// A pass that ended, while events that were published before its end may still be on their way.
+#[derive(Debug)]
+struct EndedPass {
+    found: Found,
+    lifetime: Duration,
+    /// The check whose answer says that they are all in.
+    check: u64,
+}
+
+/// A pass that is to begin once everything is in that was published before: what comes later happened while it ran.
+#[derive(Debug)]
+struct BeginningPass {
+    /// The check whose answer says so.
+    check: u64,
+    /// Lets the pass begin; dropping it does too.
+    _gate: oneshot::Sender<()>,
+}
+
+/// What is to be done about the counts.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// The listener reports.
+    Report(Box<EventsReport>),
+    /// A moment has come: to listen again, or to ask for TTLs.
+    Moment,
+}
 
 /// What is kept between scans.
 #[derive(Debug)]
-pub(super) struct Counts {}
+pub(super) struct Counts {
+    trackers: BTreeMap<String, Tracker>,
+    /// When the counts become too old; `None` before the first pass.
+    expires_at: Option<Instant>,
+    /// Sessions that are not encrypted, by store, as the last pass found them where a store is checked for it.
+    unencrypted: BTreeMap<String, f64>,
+    beginning_pass: Option<BeginningPass>,
+    ended_pass: Option<EndedPass>,
+    listening: Listening,
+    ttls: Ttls,
+}
 
 impl Counts {
     /// Nothing counted yet.
     pub(super) fn new() -> Self {
-        Self {}
+        Self {
+            trackers: BTreeMap::new(),
+            expires_at: None,
+            unencrypted: BTreeMap::new(),
+            beginning_pass: None,
+            ended_pass: None,
+            listening: Listening::new(),
+            ttls: Ttls::default(),
+        }
     }
 
-    /// Waits until something about the counts is to be done on the kept connection: the TTLs of sessions that were just created.
-    pub(super) async fn due(&self) {
-        std::future::pending().await
+    /// Events are not listened to, whatever the configuration says: for commands that end by themselves.
+    pub(super) fn never_listen(&mut self) {
+        self.listening.is_forbidden = true;
+    }
+
+    /// Waits until something about the counts is to be done. May be dropped while it waits without losing anything.
+    pub(super) async fn due(&mut self) -> Due {
+        let moments = [self.listening.next_attempt(), self.ttls.due()];
+        let moment = moments.into_iter().flatten().min();
+        let wait = async {
+            match moment {
+                Some(moment) => tokio::time::sleep_until(moment).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(report) = self.listening.reports.1.recv() => Due::Report(Box::new(report)),
+            () = wait => Due::Moment,
+        }
+    }
+
+    /// Events `expired` and `evicted` that have come so far; `None` while nobody listens.
+    pub(super) fn heard(&self) -> Option<Totals> {
+        self.listening.heard()
     }
 }
 
 impl Instance {
     /// Other stores are counted now: the configuration changed, or a library was recognised.
-    pub(super) fn on_stores_changed(&mut self) {}
+    pub(super) fn on_stores_changed(&mut self) {
+        let stores = self.stores.clone();
+        let is_known = |name: &String| stores.iter().any(|store| store.name == *name);
+        self.accumulators.events.stores.retain(|name, _| is_known(name));
+        for store in stores.iter() {
+            if let Some(events) = self.accumulators.events.stores.get_mut(&store.name) {
+                // A source that the configuration does not name any more takes its series along.
+                let is_other = |source: &str| source == crate::sessions::stores::OTHER_SOURCE;
+                let is_named = |source: &str| store.sources.iter().any(|rule| rule.source == source);
+                events.created.retain(|source, _| is_other(source) || is_named(source));
+            }
+        }
+        // The indexes of what waits are those of the old stores.
+        self.counts.ttls.clear();
+        self.forget_counts();
+        self.listen_or_not();
+    }
 
-    /// A pass over the keys begins.
-    pub(super) fn note_pass_started(&mut self) {}
+    /// What was counted is about other keys than those asked for now.
+    pub(super) fn forget_counts(&mut self) {
+        self.counts.trackers.clear();
+        self.counts.beginning_pass = None;
+        self.counts.ended_pass = None;
+        self.counts.expires_at = None;
+        self.follow_events();
+    }
+
+    /// A pass over the keys is to begin as soon as the receiver yields anything, an error included; at once without one.
+    pub(super) fn note_pass_started(&mut self) -> Option<oneshot::Receiver<()>> {
+        // The pass before waits for events no longer: what this one sees is newer.
+        self.take_ended_pass();
+        self.follow_events();
+        let Some(check) = self.counts.listening.ask_for_check() else {
+            self.begin_pass();
+            return None;
+        };
+        let (gate, opened) = oneshot::channel();
+        self.counts.beginning_pass = Some(BeginningPass { check, _gate: gate });
+        Some(opened)
+    }
+
+    /// The pass begins now.
+    fn begin_pass(&mut self) {
+        for tracker in self.counts.trackers.values_mut() {
+            tracker.pass_started();
+        }
+        self.counts.beginning_pass = None;
+    }
 
     /// A pass ended well. Its counts stay visible for `lifetime`.
-    pub(super) fn note_counts(&mut self, _outcome: &ScanOutcome, _lifetime: Duration) {}
+    pub(super) fn note_counts(&mut self, outcome: &ScanOutcome, lifetime: Duration) {
+        let found = outcome.stores.iter().filter_map(|(index, figures)| {
+            let store = self.stores.get(*index)?;
+            Some((store.name.clone(), figures.active.clone()))
+        });
+        let found = found.collect();
+        let unencrypted = outcome.stores.iter().filter_map(|(index, figures)| {
+            let store = self.stores.get(*index)?;
+            Some((store.name.clone(), figures.unencrypted?.value))
+        });
+        self.counts.unencrypted = unencrypted.collect();
+        let check = self.counts.listening.ask_for_check();
+        self.counts.ended_pass = Some(EndedPass {
+            found,
+            lifetime,
+            check: check.unwrap_or_default(),
+        });
+        if check.is_none() {
+            self.take_ended_pass();
+        }
+    }
+
+    /// Holds what the last pass found against what events made of the counts.
+    fn take_ended_pass(&mut self) {
+        let Some(pass) = self.counts.ended_pass.take() else {
+            return;
+        };
+        let mut wants_another = false;
+        for (store, found) in &pass.found {
+            let limit = self.config.label_values;
+            let tracker = self
+                .counts
+                .trackers
+                .entry(store.clone())
+                .or_insert_with(|| Tracker::new(limit));
+            wants_another |= tracker.pass_ended(found);
+        }
+        let now = Instant::now();
+        self.counts.expires_at = now.checked_add(pass.lifetime);
+        if wants_another {
+            self.hasten_pass();
+        }
+        self.show_counts();
+    }
+
+    /// Publishes the counts as they are, for as long as those of the last pass live.
+    fn show_counts(&mut self) {
+        let now = Instant::now();
+        let Some(expires_at) = self.counts.expires_at.filter(|expires_at| now < *expires_at) else {
+            return;
+        };
+        let trackers = &self.counts.trackers;
+        let config = &self.config;
+        let samples = samples::of_counts(&self.stores, trackers, |name| config.is_replaced(name));
+        self.show("sessions", publish::ACTIVE, samples, Some(expires_at - now));
+        let facts = self.stores.iter().filter_map(|store| {
+            let active = self.counts.trackers.get(&store.name)?.total()?;
+            Some(StoreFacts {
+                name: store.name.clone(),
+                active: active.round() as u64,
+                unencrypted: self.counts.unencrypted.get(&store.name).copied(),
+                expires_at: expires_at.into_std(),
+            })
+        });
+        self.details.sessions = facts.collect();
+    }
+
+    /// Makes the trackers follow events where these tell everything, and lets go of those that follow nothing any more.
+    fn follow_events(&mut self) {
+        let follows = self.counts.listening.tells_counts();
+        let is_broken = self.counts.listening.is_broken();
+        let limit = self.config.label_values;
+        let mut began = false;
+        for store in self.stores.iter() {
+            let tracker = self
+                .counts
+                .trackers
+                .entry(store.name.clone())
+                .or_insert_with(|| Tracker::new(limit));
+            if follows && store.events != EventsMode::Off {
+                began |= !tracker.is_live();
+                tracker.go_live();
+            } else if tracker.is_live() {
+                if is_broken {
+                    tracker.go_deaf();
+                } else {
+                    tracker.fall_back();
+                }
+            }
+        }
+        if began {
+            // A count to start from, taken while events are heard.
+            self.hasten_pass();
+        }
+    }
+
+    /// Has the keys counted at once, unless a pass is under way: it asks for another one itself when it ends.
+    fn hasten_pass(&mut self) {
+        let is_under_way = self.scan_task.as_ref().is_some_and(|task| !task.is_finished());
+        if self.scans() && !is_under_way {
+            self.scan.hasten(Instant::now());
+        }
+    }
 
     /// Does what [`Counts::due`] waited for.
-    pub(super) async fn on_counts_due(&mut self) {}
+    pub(super) async fn on_counts_due(&mut self, due: Due) {
+        match due {
+            Due::Report(report) => self.on_events(*report),
+            Due::Moment => {
+                self.listen_again();
+                self.ask_for_ttls().await;
+            }
+        }
+    }
 }

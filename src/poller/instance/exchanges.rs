@@ -3,6 +3,7 @@
 use super::{CollectorState, Instance, KEPT_ERRORS, Verdict};
 use crate::collectors::{CollectError, expectations, facts};
 use crate::metric::Samples;
+use crate::poller::events;
 use crate::poller::info_poll::{self, CollectorOutcome};
 use crate::poller::publish;
 use crate::redis::capabilities::Capabilities;
@@ -25,6 +26,7 @@ impl Instance {
         }
         self.connection = None;
         self.capabilities = Capabilities::default();
+        self.application.retry();
         self.server = None;
         self.accumulators.connects += 1;
         let started = Instant::now();
@@ -68,6 +70,7 @@ impl Instance {
                     // Back after a failure: INFO values are due now, not at the end of their interval.
                     self.info.hasten(Instant::now());
                 }
+                self.hasten_application();
             }
             Err(error) => {
                 self.accumulators.ping_failures += 1;
@@ -154,10 +157,13 @@ impl Instance {
             self.role_is_settled = true;
             self.details.info = None;
             self.details.info_failure = None;
+            self.note_notifications(None, None, None);
             return;
         }
         let started = Instant::now();
         let deadline = started + self.config.poll.timeout;
+        let heard = self.counts.heard();
+        let setting = self.wants_events().then(events::setting_command);
         let open = self.connection.as_mut().is_some_and(Connection::is_idle_and_open);
         let connection = if open { self.connection.as_mut() } else { None };
         let outcome = match connection {
@@ -169,6 +175,7 @@ impl Instance {
                     known,
                     &mut self.capabilities,
                     &self.knowledge,
+                    setting.as_ref(),
                     deadline,
                 )
                 .await
@@ -192,6 +199,7 @@ impl Instance {
                     self.last_success.insert("info", SystemTime::now());
                 }
                 self.role_is_settled = true;
+                self.note_notifications(poll.info.as_ref(), poll.further.as_ref(), heard);
                 self.report_missing(&poll.outcomes);
                 for outcome in poll.outcomes {
                     self.on_collected(outcome);
@@ -260,6 +268,8 @@ impl Instance {
         };
         known.expires_at = Some((Instant::now() + self.config.poll.info_stale_after).into_std());
         self.previous_refusals = refusals;
+        self.count_session_errors(known.new_write_refusals);
+        self.note_own_lookups(&mut known);
         self.details.info = Some(Arc::new(known));
     }
 

@@ -8,7 +8,7 @@ use crate::poller::scan::{
 };
 use crate::poller::task::AbortOnDrop;
 use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
-use crate::snapshot::details::{RecognitionFacts, StoreFacts};
+use crate::snapshot::details::RecognitionFacts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -68,9 +68,8 @@ impl Instance {
         self.accumulators.connects += 1;
         self.scan_number += 1;
         let recognises = self.scans.recognises_again;
-        if !recognises && !self.stores.is_empty() {
-            self.note_pass_started();
-        }
+        let counts = !recognises && !self.stores.is_empty();
+        let gate = if counts { self.note_pass_started() } else { None };
         let number = self.scan_number;
         let reports = self.reports.0.clone();
         let task = ScanTask {
@@ -82,6 +81,10 @@ impl Instance {
             replication_id: self.scans.replication_id.clone(),
         };
         self.scan_task = Some(AbortOnDrop::spawn(async move {
+            if let Some(gate) = gate {
+                // A gate whose other side is gone is open too.
+                let _ = gate.await;
+            }
             let started = Instant::now();
             let end = scan::run(task, &reports).await;
             let _ = reports
@@ -111,7 +114,7 @@ impl Instance {
         } = progress;
         *self.accumulators.scanned_keys.entry(database).or_default() += keys_examined;
         *self.accumulators.scan_redis_seconds.entry(database).or_default() += redis_seconds;
-        *self.accumulators.scan_lookups.entry(database).or_default() += lookups;
+        *self.accumulators.keyspace_lookups.entry(database).or_default() += lookups;
         let counters = publish::session_counters(&self.accumulators);
         self.show("sessions", publish::COUNTERS, counters, None);
     }
@@ -140,7 +143,6 @@ impl Instance {
         let samples = publish::session_samples(&self.stores, outcome);
         self.show("sessions", publish::VALUES, samples, Some(lifetime));
         self.note_counts(outcome, lifetime);
-        self.details.sessions = store_facts(&self.stores, outcome, lifetime);
         self.last_success.insert("scan", outcome.ended_at);
         self.knowledge.share_of_keys = share_of_keys;
         // One store whose type is not known may be of any.
@@ -262,20 +264,4 @@ impl Instance {
             self.on_stores_changed();
         }
     }
-}
-
-fn store_facts(stores: &[StoreConfig], outcome: &ScanOutcome, lifetime: Duration) -> Vec<StoreFacts> {
-    let expires_at = std::time::Instant::now() + lifetime;
-    stores
-        .iter()
-        .enumerate()
-        .filter_map(|(index, store)| {
-            let active = outcome.stores.get(&index)?.total().value.round() as u64;
-            Some(StoreFacts {
-                name: store.name.clone(),
-                active,
-                expires_at,
-            })
-        })
-        .collect()
 }

@@ -354,6 +354,15 @@ impl Instance {
             success,
             expires_at: (Instant::now() + lifetime).into_std(),
         });
+        if !success && !outcome.is_connection {
+            // A connection that breaks fails PINGs too, which are counted.
+            self.count_session_errors(1.0);
+        }
+        if outcome.get.is_some() {
+            // GET is the one command of the probe that the server counts, as a hit.
+            let database = self.config.address.database;
+            *self.accumulators.keyspace_lookups.entry(database).or_default() += 1;
+        }
         self.log_probe(outcome.failure.as_deref(), outcome.is_connection);
         self.remember_turn(SPEC.name, outcome.failure, started.elapsed());
     }

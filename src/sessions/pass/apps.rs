@@ -4,10 +4,10 @@ use crate::sessions::figures::App;
 use std::collections::HashMap;
 
 /// Label value of sessions whose own value found no place any more, is no valid UTF-8 or too long to be a label.
-pub const OTHER_APP: &str = "other";
+pub(in crate::sessions) const OTHER_APP: &str = "other";
 
 /// Longest value that becomes a label. Names of applications are shorter; a key may have 16 KiB.
-const MAX_APP_BYTES: usize = 128;
+pub(in crate::sessions) const MAX_APP_BYTES: usize = 128;
 
 /// The count of sessions without a value.
 const NONE: u16 = 0;
