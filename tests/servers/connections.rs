@@ -3,7 +3,7 @@
 use crate::bench::{BACK_BOUND, HEALTHY};
 use crate::support::config;
 use crate::support::exporter::Exporter;
-use crate::support::peer::{Batch, ScriptedPeer};
+use crate::support::peer::{Batch, ScriptedPeer, is_command};
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::Client;
 use crate::support::{SLACK, wait_until};
@@ -70,12 +70,9 @@ fn assert_harmless(words: &[String]) {
     }
 }
 
-/// Whether a batch is that of an INFO poll. A scan and the one that listens ask for one section on their own connections.
-fn asks_for_everything(batch: &Batch) -> bool {
-    let is_info = |words: &Vec<String>| {
-        words[0].eq_ignore_ascii_case("INFO") && words.get(1).is_some_and(|section| section == "all")
-    };
-    batch.commands.iter().any(is_info)
+/// Whether a batch is an INFO poll. Scans ask for single sections, over their own connections.
+fn is_info_poll(batch: &Batch) -> bool {
+    batch.commands.iter().any(|words| is_command(words, "INFO all"))
 }
 
 #[test]
@@ -84,15 +81,11 @@ fn one_poll_is_at_most_two_round_trips() {
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let exporter = Exporter::start(&config::fast(&[("peer", &peer.address(), store)]));
     exporter.wait_until_up(&["peer"]);
-    let infos = |peer: &ScriptedPeer| peer.batches().iter().filter(|batch| asks_for_everything(batch)).count();
+    let infos = |peer: &ScriptedPeer| peer.batches().iter().filter(|batch| is_info_poll(batch)).count();
     assert!(wait_until(Duration::from_secs(5), || (infos(&peer) >= 6).then_some(())).is_some());
     let batches = peer.batches();
     // On the kept connection everything between two INFO batches is PING or the second round trip of a poll.
-    let kept = batches
-        .iter()
-        .find(|batch| asks_for_everything(batch))
-        .unwrap()
-        .connection;
+    let kept = batches.iter().find(|batch| is_info_poll(batch)).unwrap().connection;
     let mut second_trips = 0;
     let mut polls = 0;
     let mut commands_per_poll = BTreeSet::new();
@@ -154,7 +147,7 @@ fn connections_stay_within_the_contract() {
     let ping_connections: BTreeSet<usize> = peer
         .batches()
         .iter()
-        .filter(|batch| asks_for_everything(batch))
+        .filter(|batch| is_info_poll(batch))
         .map(|batch| batch.connection)
         .collect();
     assert_eq!(ping_connections.len(), 1, "INFO came over {ping_connections:?}");

@@ -31,5 +31,6 @@ mod reload;
 mod server_faults;
 mod session_probe;
 mod sessions;
+mod sessions_auto;
 mod sessions_faults;
 mod sessions_scan;

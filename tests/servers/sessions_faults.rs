@@ -152,8 +152,9 @@ fn a_pass_that_always_fails_ends() {
 /// A server with [`KEYS`] sessions and an exporter whose pass over them is under way.
 fn under_way(server: &RedisServer, store: &str) -> Exporter {
     fill(&mut server.client(), "sess:", KEYS);
-    let config = config::fast(&[("redis", &server.address(), store)]);
-    let exporter = Exporter::start(&config);
+    // Slow enough to be met under way, and quick enough for a busy machine.
+    let further = format!("scan: {{ redis_share: 0.1 }}\n{store}");
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), &further)]));
     let begun = wait_until(BOUND, || (scans(server) >= 30).then_some(()));
     assert!(begun.is_some(), "a pass is under way");
     assert!(scans(server) < 180, "and not at its end");

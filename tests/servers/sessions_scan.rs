@@ -1,7 +1,6 @@
 //! What scans find out about sessions, held against the truth of a real server: exact counts among everything else that lives in a
 //! database, estimates, and the figures about single sessions.
 
-use crate::bench::BACK_BOUND;
 use crate::support::config;
 use crate::support::exporter::{Exporter, run_with};
 use crate::support::redis_server::RedisServer;
@@ -315,11 +314,11 @@ fn an_index_of_the_library_counts() {
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
     let active =
         |count: f64| move |scrape: &Scrape| estimate(scrape, "sessions_active", "web") == Some((count, count, count));
-    exporter.wait_for_instance("redis", "those that the index lets live", BACK_BOUND, active(20.0));
+    exporter.wait_for_instance("redis", "those that the index lets live", BOUND, active(20.0));
     client.command(&["DEL", "sess-index"]);
-    exporter.wait_for_instance("redis", "without the index the keys count", BACK_BOUND, active(30.0));
+    exporter.wait_for_instance("redis", "without the index the keys count", BOUND, active(30.0));
     client.command(&["SET", "sess-index", "of another type"]);
-    exporter.wait_for_instance("redis", "counted", BACK_BOUND, active(30.0));
+    exporter.wait_for_instance("redis", "counted", BOUND, active(30.0));
     let said = exporter.log().matches("the index of sessions is missing").count();
     assert_eq!(said, 1, "{}", exporter.log());
 }
@@ -445,7 +444,7 @@ fn a_replica_is_scanned_in_place_of_its_primary() {
     let exporter = Exporter::start(&config::fast(&[("redis", &primary.address(), &further)]));
     let active = |scrape: &Scrape| estimate(scrape, "sessions_active", "web");
     // The first pass may begin before the primary's INFO was read; it is settled by then.
-    exporter.wait_for_instance("redis", "counted", BACK_BOUND, |scrape| {
+    exporter.wait_for_instance("redis", "counted", BOUND, |scrape| {
         active(scrape) == Some((500.0, 500.0, 500.0))
     });
     let scans = |server: &RedisServer| server.info("cmdstat_scan").is_some();

@@ -189,7 +189,7 @@ impl Table {
 #[test]
 fn windows_cover_the_truth_and_roll_on() {
     let mut random = fastrand::Rng::with_seed(21);
-    let runs = 1000;
+    let runs = 500;
     for (sessions, others, stale) in [(6000, 14_000, 0), (12_000, 0, 0), (3000, 9000, 1500), (12_000, 0, 1200)] {
         let mut inside = 0;
         let mut cursor = b"0".to_vec();
