@@ -51,11 +51,15 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// Takes a sample that lies off by `deviation` and whose 95 % interval reaches `reach` to the farther side. A deviation that stays
-    /// the same shows: the kept count moves with events, and so does the truth that samples are about.
-    fn note(&mut self, deviation: f64, reach: f64) {
+    /// Takes a sample that lies off by `deviation` while `moved` sessions came and went. A deviation that stays the same shows: the
+    /// kept count moves with events, and so does the truth that samples are about.
+    ///
+    /// While much comes and goes, a sample is about no single moment, and keys that have expired but are not deleted yet are in
+    /// DBSIZE and not in the sample: then it says the less the more moved.
+    fn note(&mut self, deviation: f64, sample: &Estimate, moved: f64) {
+        let reach = (sample.high - sample.value).max(sample.value - sample.low);
         // An interval narrower than one session is one of a count.
-        let spread = (reach / DEVIATIONS_OF_INTERVAL).max(0.5);
+        let spread = (reach / DEVIATIONS_OF_INTERVAL).max(moved).max(0.5);
         let weight = 1.0 / (spread * spread);
         self.weighted = self.weighted * REMEMBERED + weight * deviation;
         self.weight = self.weight * REMEMBERED + weight;
@@ -228,7 +232,7 @@ impl Tracker {
                     } else {
                         count
                             .doubt
-                            .note(corrected - kept, (high - corrected).max(corrected - low));
+                            .note(corrected - kept, &estimate, count.arrived + count.left);
                         match count.doubt.correction().filter(|_| !is_inside) {
                             Some(correction) => (kept + correction).round().max(0.0),
                             None => kept,

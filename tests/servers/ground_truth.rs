@@ -270,7 +270,9 @@ fn a_hundred_thousand_sessions_that_come_and_go_are_told_exactly() {
     assert_eq!(
         value(&scrape, "sessions_active", "web"),
         Some(living),
-        "events keep the count, samples do not shake it"
+        "events keep the count, samples do not shake it
+{}",
+        scrape.about("redis")
     );
     // Every further sample agrees or keeps its hands off.
     let passes = |scrape: &Scrape| {

@@ -38,7 +38,8 @@ impl Instance {
     }
 
     fn tell(&mut self, what: &str, command: Option<&str>) {
-        let news = format!("{what}{}", command.unwrap_or_default());
+        // What is missing is in the command; whether the rest is heard yet is no news.
+        let news = command.unwrap_or(what).to_owned();
         if self.counts.listening.told.as_ref() == Some(&news) {
             return;
         }
