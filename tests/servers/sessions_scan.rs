@@ -132,12 +132,10 @@ fn three_stores_among_everything_else_are_counted_exactly() {
     );
     let coverage = value(&scrape, "session_scan_coverage_ratio", &[("db", "db0")]).unwrap();
     assert!((0.999..=1.001).contains(&coverage), "{coverage}");
-    // A sample of a store is as large as allowed, and its shares are estimates that hold.
+    // Shares are estimates. Twice the interval, since one of 20 does not hold the truth and nobody chooses who is picked.
     let (without, low, high) = estimate(&scrape, "sessions_without_ttl", "web").unwrap();
-    assert!(
-        low < without && without < high && (low..=high).contains(&40_000.0),
-        "{low} {without} {high}"
-    );
+    assert!(low < without && without < high, "{low} {without} {high}");
+    assert!((without - 40_000.0).abs() <= high - low, "{low} {without} {high}");
 }
 
 #[test]
@@ -291,8 +289,8 @@ fn quantiles_of_a_large_store_hold_within_two_percent() {
     for (bound, count) in ttl {
         let truth = ((bound - 120.0) / 86_000.0).clamp(0.0, 1.0);
         let found = count / total as f64;
-        // 2500 at random: a standard error of at most one percent of all, and three of them for each of nine buckets.
-        assert!((found - truth).abs() < 0.03, "{bound}: {found} is not {truth}");
+        // 2500 at random: a standard error of at most 1.05 % of all. Four of them, since nobody chooses who is picked.
+        assert!((found - truth).abs() < 0.042, "{bound}: {found} is not {truth}");
     }
     assert!(
         estimate(&scrape, "sessions_without_ttl", "web")

@@ -19,9 +19,12 @@ const FLOOR_SAMPLES: usize = 3;
 /// Shortest rest worth a timer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
-/// Sessions that one paced batch asks about, beside its SCAN: at four commands of 1 µs each they keep other clients waiting for no
-/// longer than the SCAN itself.
-const PACED_DETAILS: usize = 16;
+/// Sessions that one paced batch asks about: at two to four commands of 1 µs each they keep other clients waiting for about as long as
+/// a SCAN of 100 keys. Fewer would cost more round trips, of which each is rested for.
+const PACED_DETAILS: usize = 40;
+
+/// Commands about sessions beside which a paced batch may have its SCAN: in large stores a page brings none or one.
+const COMMANDS_BESIDE_SCAN: usize = 16;
 
 /// The same when nobody else is to be spared.
 const UNPACED_DETAILS: usize = 250;
@@ -216,7 +219,8 @@ impl<'a> Walk<'a> {
             let mut batch = Vec::new();
             let details = self.keys.push_details(most_details, &mut batch);
             // Details that wait come first, so that no more of them wait than one page brings.
-            let scans = progress == Progress::More && self.keys.waiting() <= most_details;
+            let has_room = !self.is_paced || batch.len() <= COMMANDS_BESIDE_SCAN;
+            let scans = progress == Progress::More && has_room && self.keys.waiting() <= most_details;
             if scans {
                 batch.push(self.keys.command());
             }
