@@ -64,7 +64,7 @@ static SPIKE_DURATION: Descriptor = Descriptor::new(
 .with_labels(&["event_name"]);
 
 /// First version with LATENCY HISTOGRAM.
-pub(super) const HISTOGRAM_SINCE: (u32, u32, u32) = (7, 0, 0);
+pub(crate) const HISTOGRAM_SINCE: (u32, u32, u32) = (7, 0, 0);
 
 /// Most buckets that are read per command; Redis has 31 edges (1 µs to 1.07 s).
 const MAX_BUCKETS: usize = 64;

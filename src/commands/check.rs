@@ -1,6 +1,8 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 mod application;
+mod notifications;
+mod sessions;
 
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::collectors::{CollectError, Server, SessionKnowledge};
@@ -94,14 +96,17 @@ fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<S
         return None;
     }
     let whole_commands = server.is_some_and(|server| server.product == "dragonfly");
-    let rules: BTreeSet<&str> = grants
+    // Reading alone cannot be granted before Redis 7.0; what the user may do with the keys is in the list of commands there.
+    let knows_reading = server.is_none_or(|server| server.redis_version >= (7, 0, 0));
+    let rules: BTreeSet<String> = grants
         .iter()
-        .map(|grant| match grant.split_once('|') {
-            Some((command, _)) if whole_commands => command,
-            _ => grant.as_str(),
+        .map(|grant| match (grant.split_once('|'), grant.strip_prefix("%R")) {
+            (_, Some(keys)) if !knows_reading => keys.to_owned(),
+            (Some((command, _)), None) if whole_commands => command.to_owned(),
+            _ => grant.clone(),
         })
         .collect();
-    let rules: Vec<&str> = rules.into_iter().collect();
+    let rules: Vec<String> = rules.into_iter().collect();
     let user = config.username.as_deref().unwrap_or("default");
     Some(format!("ACL SETUSER {user} {}", rules.join(" ")))
 }
@@ -168,8 +173,10 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     .map_err(|error| ("poll", error))?;
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
-    let is_replica = poll.info.as_ref().and_then(|info| info.get("role")) == Some("slave");
-    describe_sessions(report, config, is_replica);
+    let is_replica = matches!(
+        poll.info.as_ref().and_then(|info| info.get("role")),
+        Some("slave" | "replica")
+    );
     application::describe(report, config, &mut connection, home, deadline()).await?;
     if config.collectors.get("sessions").copied().unwrap_or(true) {
         databases.extend(
@@ -185,7 +192,8 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
             .await
             .map_err(|error| ("sessions", error))?;
     }
-    describe_notifications(report, config, &mut connection).await;
+    sessions::describe(report, config, is_replica).await;
+    notifications::describe(report, config, &mut connection).await;
     Ok(poll.server)
 }
 
@@ -264,21 +272,6 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
     }
 }
 
-/// What is said about sessions as a whole, before each database.
-fn describe_sessions(report: &mut Report, config: &InstanceConfig, is_replica: bool) {
-    if config.sessions.configured().is_empty() {
-        report.line(
-            "sessions",
-            "no store is configured: name one under `sessions` to count sessions",
-        );
-    } else if is_replica {
-        report.line(
-            "sessions",
-            "not counted here, since this is a replica; the databases are for the day when it becomes the primary",
-        );
-    }
-}
-
 /// Whether the commands of a scan work in a database, and whether the user may use it.
 ///
 /// # Errors
@@ -339,25 +332,6 @@ async fn describe_database(
     Ok(())
 }
 
-/// What the server says about keyspace notifications. It is only asked, never changed.
-async fn describe_notifications(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) {
-    let command = Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"]);
-    let replies = connection
-        .exchange(std::slice::from_ref(&command), Instant::now() + config.poll.timeout)
-        .await;
-    let sentence = match replies.as_deref() {
-        Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text) {
-            Some("") => "off".to_owned(),
-            Some(flags) => format!("on, flags {flags}"),
-            None => "unknown to this server".to_owned(),
-        },
-        Ok([error @ Reply::Error(_)]) => format!("unknown: CONFIG GET answers {}", sanitised_code(error)),
-        Ok(_) => "unknown".to_owned(),
-        Err(error) => format!("unknown: {error}"),
-    };
-    report.line("notifications", &sentence);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +355,7 @@ mod tests {
         let rules = grants(&["+ping", "+slowlog|len", "+slowlog|get", EVERY_DATABASE]);
         let of = |product: &str| Server {
             product: product.to_owned(),
+            redis_version: (7, 2, 4),
             ..Server::default()
         };
         assert_eq!(mending(&nobody, None, &grants(&[])), None);
@@ -400,6 +375,16 @@ mod tests {
             )
             .unwrap(),
             "ACL SETUSER monitor +ping +slowlog"
+        );
+        let old = Server::default();
+        let keys = grants(&["+pttl", "%R~sess:*"]);
+        assert_eq!(
+            mending(&nobody, Some(&old), &keys).unwrap(),
+            "ACL SETUSER default +pttl ~sess:*"
+        );
+        assert_eq!(
+            mending(&nobody, Some(&of("redis")), &keys).unwrap(),
+            "ACL SETUSER default %R~sess:* +pttl"
         );
     }
 }

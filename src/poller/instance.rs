@@ -111,8 +111,8 @@ pub struct Instance {
     surroundings: Surroundings,
     connector: Connector,
     connection: Option<Connection>,
-    capabilities: Capabilities,
-    server: Option<Server>,
+    pub(super) capabilities: Capabilities,
+    pub(super) server: Option<Server>,
     running: Vec<RunningCollector>,
     /// What collectors that are switched off have accumulated.
     shelf: info_poll::Shelf,
@@ -127,8 +127,8 @@ pub struct Instance {
     pub(super) info: Ticker,
     pub(super) scan: Ticker,
     pub(super) connect: Ticker,
-    sections: BTreeMap<SectionKey, Arc<Section>>,
-    details: InstanceDetails,
+    pub(super) sections: BTreeMap<SectionKey, Arc<Section>>,
+    pub(super) details: InstanceDetails,
     label_block: Arc<str>,
     name: Arc<str>,
     /// What the last INFO said; `None` before the first, or when it is denied.

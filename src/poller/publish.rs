@@ -1,6 +1,7 @@
 //! From the state of an instance to sections of samples.
 
 use super::accumulators::Accumulators;
+use super::features;
 use super::instance::{Instance, Verdict};
 use super::scan::ScanOutcome;
 use super::self_metrics as own;
@@ -227,6 +228,13 @@ pub fn exporter_samples(instance: &Instance) -> Samples {
             let labels = vec![label(), ("reason", reason.as_label().into())];
             samples.push_with(&own::COLLECTOR_UNAVAILABLE, labels, 1.0);
         }
+    }
+    for (feature, is_available) in features::available(instance) {
+        samples.push_with(
+            &own::FEATURE_AVAILABLE,
+            vec![("feature", feature.name.into())],
+            flag(is_available),
+        );
     }
     for kind in POLL_KINDS {
         let at = instance.last_success.get(kind).map_or(0.0, |time| unix_seconds(*time));

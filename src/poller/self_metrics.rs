@@ -38,6 +38,9 @@ descriptors! {
     /// Ticks that were missed.
     POLLS_SKIPPED = Counter "redis_session_exporter_polls_skipped_total" ["kind"]
         "Polls of this kind that were left out because the one before was still running when they were due.";
+    /// 1 or 0 per feature.
+    FEATURE_AVAILABLE = Gauge "redis_session_exporter_feature_available" ["feature"]
+        "1 when what alerts and panels of this kind build on is there for this instance, 0 when they cannot show anything. `redis-session-exporter check` says what each needs.";
     /// Series left out at a limit.
     SERIES_DROPPED = Counter "redis_session_exporter_series_dropped_total" ["reason"]
         "What was left out of the metrics: label values beyond their limit (each may stand for several series), series with the labels of another one, values that the formats forbid, and what exceeds the largest size of one family.";

@@ -449,21 +449,13 @@ impl DatabasePass {
         let examined = self.keys_examined as f64;
         let Some((start, end)) = sizes else {
             let most = f64::INFINITY;
-            return Scale::Fraction {
-                fraction,
-                most,
-                over: 1.0,
-            };
+            return Scale::Fraction { fraction, most };
         };
         let (mean, most) = ((start as f64 + end as f64) / 2.0, start.max(end) as f64);
         let living = examined / fraction;
         let error = PLAUSIBLE_ERRORS / examined.max(1.0).sqrt();
         if is_place && living >= LEAST_LIVING * mean && living <= most * (1.0 + error) {
-            Scale::Fraction {
-                fraction,
-                most,
-                over: (most / living).max(1.0),
-            }
+            Scale::Fraction { fraction, most }
         } else {
             Scale::Share {
                 examined: self.keys_examined,
@@ -477,9 +469,8 @@ impl DatabasePass {
 enum Scale {
     /// Everything was seen.
     Exact,
-    /// By the part of the key space. What DBSIZE says is a bound, since it holds for every key: `most`. All keys over
-    /// those whose time is not over, as far as the window tells: `over`.
-    Fraction { fraction: f64, most: f64, over: f64 },
+    /// By the part of the key space. What DBSIZE says is a bound, since it holds for every key: `most`.
+    Fraction { fraction: f64, most: f64 },
     /// By DBSIZE, where cursors do not tell where they are.
     Share { examined: u64, total: f64 },
 }
@@ -488,13 +479,11 @@ impl Scale {
     fn estimate(&self, found: u64) -> Estimate {
         match *self {
             Self::Exact => Estimate::exact(found as f64),
-            Self::Fraction { fraction, most, over } => {
+            Self::Fraction { fraction, most } => {
                 let estimate = estimate::count_in_fraction(found, fraction);
                 if estimate.value <= most {
-                    // Whoever counts by events counts a session until its key is removed, which is when the event comes. The upper
-                    // end leaves room for as many of them as there are among all keys.
                     return Estimate {
-                        high: (estimate.high * over).min(most),
+                        high: estimate.high.min(most),
                         ..estimate
                     };
                 }

@@ -143,8 +143,8 @@ fn listening_where_somebody_listens_is_1() {
 }
 
 #[test]
-fn the_log_says_once_per_instance_that_no_session_library_is_recognised() {
-    const SENTENCE: &str = "no session library is recognised";
+fn the_log_says_once_per_instance_that_no_session_store_is_configured() {
+    const SENTENCE: &str = "no session store is configured";
     let server = RedisServer::start();
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let with = |name, further| config::fast(&[("named", &server.address(), store), (name, &server.address(), further)]);
@@ -154,7 +154,7 @@ fn the_log_says_once_per_instance_that_no_session_library_is_recognised() {
         let log = exporter.log();
         let lines = log.lines().filter(|line| line.contains(SENTENCE));
         lines
-            .filter(|line| line.contains(&format!("instance={instance} ")))
+            .filter(|line| line.ends_with(&format!("instance={instance}")))
             .count()
     };
     let told_after = |instance: &str, count| {

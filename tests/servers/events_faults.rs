@@ -182,7 +182,7 @@ fn events_that_are_asked_for_and_missing_are_a_warning_with_the_command() {
     let polls = |scrape: &Scrape| of_instance(scrape, "redis_exporter_scrapes_total").unwrap();
     let before = polls(&exporter.scrape());
     exporter.wait_for("more polls", SOON, |scrape| polls(scrape) > before + 4.0);
-    assert_eq!(warnings(&exporter), 1, "once");
+    assert_eq!(warnings(&exporter), 1, "once\n{}", exporter.log());
     // Switched off by a reload, everything about events goes, and the pass counts.
     server.command(&["SET", "sess:1", "x"]);
     exporter.reload(&config::fast(&[("redis", &server.address(), &store("off"))]));

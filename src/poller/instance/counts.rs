@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use ttls::Ttls;
 
-/// What a pass found, by name of the store.
-type Found = BTreeMap<String, BTreeMap<App, Estimate>>;
+/// What a pass found, by name of the store: sessions, and keys of its databases that have expired and are not deleted yet.
+type Found = BTreeMap<String, (BTreeMap<App, Estimate>, Option<f64>)>;
 
 /// A pass that ended, while events that were published before its end may still be on their way.
 #[derive(Debug)]
@@ -164,7 +164,10 @@ impl Instance {
     pub(super) fn note_counts(&mut self, outcome: &ScanOutcome, lifetime: Duration) {
         let found = outcome.stores.iter().filter_map(|(index, figures)| {
             let store = self.stores.get(*index)?;
-            Some((store.name.clone(), figures.active.clone()))
+            let databases = outcome.databases.iter();
+            let own = databases.filter(|database| store.databases.contains(&database.database));
+            let undeleted = own.map(|database| database.undeleted).sum();
+            Some((store.name.clone(), (figures.active.clone(), undeleted)))
         });
         let found = found.collect();
         let unencrypted = outcome.stores.iter().filter_map(|(index, figures)| {
@@ -189,14 +192,14 @@ impl Instance {
             return;
         };
         let mut wants_another = false;
-        for (store, found) in &pass.found {
+        for (store, (found, undeleted)) in &pass.found {
             let limit = self.config.label_values;
             let tracker = self
                 .counts
                 .trackers
                 .entry(store.clone())
                 .or_insert_with(|| Tracker::new(limit));
-            wants_another |= tracker.pass_ended(found);
+            wants_another |= tracker.pass_ended(found, *undeleted);
         }
         let now = Instant::now();
         self.counts.expires_at = now.checked_add(pass.lifetime);

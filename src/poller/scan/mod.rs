@@ -46,6 +46,9 @@ pub struct DatabaseOutcome {
     pub duration: Duration,
     /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
     pub coverage_ratio: Option<f64>,
+    /// Keys that have expired and that the server has not deleted when the pass ended, as estimated from those that the pass met;
+    /// absent when the user may not run DBSIZE.
+    pub undeleted: Option<f64>,
 }
 
 /// What a pass has cost since it last said so.

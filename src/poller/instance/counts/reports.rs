@@ -67,7 +67,6 @@ impl Instance {
         self.note_collector("events", Ok(()), began.took);
         let setting = self.counts.listening.setting.as_ref().map(Setting::as_str);
         tracing::info!(instance = %self.name, setting, "keyspace notifications are listened to");
-        self.counts.listening.told = None;
         self.tell_of_missing_classes();
     }
 

@@ -211,10 +211,8 @@ mod tests {
         assert!(!names(&samples).contains("sessions_created_total"));
         assert!(names(&samples).contains("sessions_ended_total"));
         let mut tracker = Tracker::new(1);
-        tracker.pass_ended(&BTreeMap::from([(
-            None,
-            crate::sessions::figures::Estimate::exact(3.0),
-        )]));
+        let found = BTreeMap::from([(None, crate::sessions::figures::Estimate::exact(3.0))]);
+        tracker.pass_ended(&found, Some(0.0));
         let trackers = BTreeMap::from([("web".to_owned(), tracker)]);
         let samples = of_counts(&[store()], &trackers, |name| name == "sessions_active");
         assert!(

@@ -27,6 +27,8 @@ impl Instance {
             .any(|class| listening.classes.get(class) == Known::Off);
         let command = listening.setting.as_ref().and_then(Setting::mending_command);
         let Some(command) = command.filter(|_| is_missing) else {
+            // When something is missing again, that is news.
+            self.counts.listening.told = None;
             return;
         };
         let what = if listening.phase == Phase::Off {

@@ -1,0 +1,90 @@
+//! What `check` says about keyspace notifications: whether they tell of sessions, and the command that makes them. They are only asked
+//! about, never changed.
+
+use super::Report;
+use crate::config::{EventsMode, InstanceConfig};
+use crate::redis::{Command, Connection, Connector, Reply, Unavailable, sanitised_code, unavailability};
+use crate::sessions::notifications::{Class, EventKind, Known, Setting, channel};
+use tokio::time::Instant;
+
+const SUBJECT: &str = "notifications";
+
+/// ACL rule for the channels of events. Rules for channels exist since Redis 6.2.
+const CHANNELS: &str = "&__keyevent@*__:*";
+
+/// Says what is published, what is missing, and whether the user may listen.
+pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) {
+    let stores = config.sessions.configured();
+    let is_off = !stores.is_empty() && stores.iter().all(|store| store.events == EventsMode::Off);
+    if is_off || !config.collectors.get("events").copied().unwrap_or(true) {
+        return;
+    }
+    let command = Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"]);
+    let deadline = Instant::now() + config.poll.timeout;
+    let replies = connection.exchange(std::slice::from_ref(&command), deadline).await;
+    let sentence = match replies.as_deref() {
+        Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text).and_then(Setting::parse) {
+            Some(setting) => of_setting(&setting),
+            None => "unknown to this server".to_owned(),
+        },
+        Ok([error @ Reply::Error(_)]) => {
+            let code = sanitised_code(error);
+            format!("unknown, CONFIG GET answers {code}: they are listened to, and what comes is believed")
+        }
+        Ok(_) => "unknown".to_owned(),
+        Err(error) => format!("unknown: {error}"),
+    };
+    report.line(SUBJECT, &sentence);
+    describe_listening(report, config).await;
+}
+
+fn of_setting(setting: &Setting) -> String {
+    let flags = setting.as_str();
+    let told: Vec<&str> = [
+        (Class::New, "creations"),
+        (Class::Generic, "deletions"),
+        (Class::Expired, "expiries"),
+        (Class::Evicted, "evictions"),
+    ]
+    .into_iter()
+    .filter(|(class, _)| setting.class(*class) != Known::Off)
+    .map(|(_, word)| word)
+    .collect();
+    let state = match (flags, told.as_slice()) {
+        ("", _) => "off".to_owned(),
+        (_, []) => format!("on ({flags}), but nothing about sessions"),
+        (_, told) => format!("on ({flags}): {}", told.join(", ")),
+    };
+    match setting.mending_command() {
+        Some(command) => format!("{state}; `{command}` switches on what is missing"),
+        None => state,
+    }
+}
+
+/// Whether the user may subscribe, on a connection of its own: one that listens can do nothing else.
+async fn describe_listening(report: &mut Report, config: &InstanceConfig) {
+    let deadline = Instant::now() + config.poll.timeout;
+    let Ok((mut connection, _)) = Connector::new(config).connect(deadline).await else {
+        // Said already by whoever connected first, or passing.
+        return;
+    };
+    let subscribe = Command::new(1, &["SUBSCRIBE"]).arg(channel(config.address.database, EventKind::New));
+    let reply = connection.exchange(&[subscribe], deadline).await;
+    let refusal = reply
+        .as_deref()
+        .ok()
+        .and_then(<[Reply]>::first)
+        .and_then(unavailability);
+    match refusal {
+        Some(Unavailable::Denied) => {
+            report.denied("subscribe");
+            report.grants.insert(CHANNELS.to_owned());
+            report.line(
+                SUBJECT,
+                "the user may not listen: everything that comes from events is absent",
+            );
+        }
+        Some(Unavailable::Unsupported) => report.line(SUBJECT, "this server has no SUBSCRIBE"),
+        None => {}
+    }
+}

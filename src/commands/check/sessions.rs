@@ -1,0 +1,174 @@
+//! What `check` says about sessions: which stores there are, how many sessions each holds, and what cannot be read of them.
+
+use super::Report;
+use crate::config::{CountMode, InstanceConfig, SessionsConfig, StoreConfig};
+use crate::poller::scan::{self, Missing, Recognised, ScanEnd, ScanMemory, ScanOutcome, ScanReport, ScanTask};
+use crate::redis::{Connector, Unavailable};
+use crate::sessions::figures::{Estimate, StoreFigures};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+const SUBJECT: &str = "sessions";
+
+/// Costs that a pass reports and that nobody here wants to know.
+const REPORT_QUEUE: usize = 8;
+
+/// Looks for the stores where the file leaves that to us, and takes one sample of each store as the daemon would.
+pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, is_replica: bool) {
+    if !config.collectors.get(SUBJECT).copied().unwrap_or(true) {
+        return;
+    }
+    if is_replica {
+        report.line(
+            SUBJECT,
+            "not counted here, since this is a replica; the databases are for the day when it becomes the primary",
+        );
+        return;
+    }
+    let stores = match &config.sessions {
+        SessionsConfig::Stores(stores) => stores.clone(),
+        SessionsConfig::Auto => recognised(report, config).await,
+    };
+    if stores.is_empty() {
+        report.line(
+            SUBJECT,
+            "no store: sessions_active and everything about sessions is absent",
+        );
+        return;
+    }
+    // A sample costs little, whatever the file says about counting; stores that are smaller are counted whole.
+    let sampled = stores.iter().cloned().map(|store| StoreConfig {
+        count: CountMode::Sample,
+        ..store
+    });
+    let end = pass(config, sampled.collect()).await;
+    match &end.outcome {
+        Ok(Some(outcome)) => describe_stores(report, &stores, outcome),
+        Ok(None) => {}
+        Err(failure) => report.line(SUBJECT, &format!("cannot be counted: {}", failure.error)),
+    }
+    for missing in &end.missing {
+        describe_missing(report, &stores, missing);
+    }
+}
+
+/// One paced pass; without stores it looks for them.
+async fn pass(config: &InstanceConfig, stores: Arc<[StoreConfig]>) -> ScanEnd {
+    let (reports, mut costs) = mpsc::channel::<ScanReport>(REPORT_QUEUE);
+    let task = ScanTask {
+        config: Arc::new(config.clone()),
+        stores,
+        connector: Connector::new(config),
+        paced: true,
+        memory: ScanMemory::default(),
+        replication_id: None,
+    };
+    let run = async move { scan::run(task, &reports).await };
+    let drain = async { while costs.recv().await.is_some() {} };
+    let (end, ()) = tokio::join!(run, drain);
+    end
+}
+
+/// The stores that `sessions: auto` would count, each with the lines that fix it in the file.
+async fn recognised(report: &mut Report, config: &InstanceConfig) -> Vec<StoreConfig> {
+    let end = pass(config, Arc::new([])).await;
+    let Some(found) = end.recognised else {
+        if let Err(failure) = end.outcome {
+            report.line(SUBJECT, &format!("no library can be recognised: {}", failure.error));
+        }
+        return Vec::new();
+    };
+    describe_recognition(report, &found);
+    let database = config.address.database;
+    let of_preset = |preset| StoreConfig::of_preset(preset, database);
+    found.accepted.into_iter().map(of_preset).collect()
+}
+
+fn describe_recognition(report: &mut Report, found: &Recognised) {
+    let names: Vec<&str> = found.accepted.iter().map(|preset| preset.name).collect();
+    if names.is_empty() {
+        let sentence = format!(
+            "no session library is recognised by the names of {} keys",
+            found.keys_observed
+        );
+        report.line(SUBJECT, &sentence);
+    } else {
+        let sentence = format!(
+            "recognised by the names of {} keys: {}. To fix it in the file:",
+            found.keys_observed,
+            names.join(", ")
+        );
+        report.line(SUBJECT, &sentence);
+        let mut yaml = String::from("      sessions:\n");
+        for name in names {
+            // Writing to a String cannot fail.
+            let _ = writeln!(yaml, "        - {{ store: {name}, preset: {name} }}");
+        }
+        report.text.push_str(&yaml);
+    }
+    for (preset, sentence) in &found.unsure {
+        report.line(SUBJECT, &format!("not sure about {}: {sentence}", preset.name));
+    }
+}
+
+fn describe_stores(report: &mut Report, stores: &[StoreConfig], outcome: &ScanOutcome) {
+    for (index, store) in stores.iter().enumerate() {
+        if let Some(figures) = outcome.stores.get(&index) {
+            report.line(SUBJECT, &format!("store {}: {}", store.name, in_words(figures)));
+        }
+    }
+}
+
+/// `1200 sessions, 3 without TTL, 512 bytes each`.
+fn in_words(figures: &StoreFigures) -> String {
+    let total = figures.total();
+    let mut words = vec![format!("{} sessions", number_in_words(&total))];
+    if let Some(without) = figures.without_ttl.filter(|_| total.value > 0.0) {
+        words.push(format!("{} without a TTL", number_in_words(&without)));
+    }
+    if let Some(bytes) = figures.memory_bytes.filter(|_| total.value > 0.0) {
+        words.push(format!("{:.0} bytes each", bytes.value / total.value));
+    }
+    if let Some(clear) = &figures.unencrypted {
+        words.push(format!("{} in the clear", number_in_words(clear)));
+    }
+    words.join(", ")
+}
+
+fn number_in_words(estimate: &Estimate) -> String {
+    if estimate.is_exact() {
+        format!("{:.0}", estimate.value)
+    } else {
+        format!(
+            "about {:.0} ({:.0} to {:.0})",
+            estimate.value, estimate.low, estimate.high
+        )
+    }
+}
+
+/// A command that is missing, and the rules that mend it: the command, and the keys that it is to be run on.
+fn describe_missing(report: &mut Report, stores: &[StoreConfig], missing: &Missing) {
+    let command = missing.command.replace('|', " ").to_uppercase();
+    let of_store = missing.store.as_ref().map(|store| format!(" of store {store}"));
+    let of_store = of_store.unwrap_or_default();
+    match missing.reason {
+        Unavailable::Unsupported => {
+            report.line(
+                SUBJECT,
+                &format!("this server has no {command}; what needs it is absent"),
+            );
+        }
+        Unavailable::Denied => {
+            report.denied(missing.command);
+            let named = |store: &&StoreConfig| missing.store.as_ref().is_none_or(|name| *name == store.name);
+            for glob in stores.iter().filter(named).flat_map(|store| &store.matches) {
+                report.grants.insert(format!("%R~{glob}"));
+            }
+            report.line(
+                SUBJECT,
+                &format!("the user may not run {command} on the keys{of_store}; what needs it is absent"),
+            );
+        }
+    }
+}

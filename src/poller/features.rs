@@ -1,0 +1,124 @@
+//! What alerts and panels build on and what may be missing here: `redis_session_exporter_feature_available`. An alert whose feature
+//! is missing cannot fire, and somebody must be able to see that.
+
+use super::instance::Instance;
+use super::publish::VALUES;
+use crate::collectors::latency::HISTOGRAM_SINCE;
+use crate::config::InstanceConfig;
+use crate::snapshot::SectionKey;
+
+/// Something that alerts and panels build on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// Label value of `feature`.
+    pub name: &'static str,
+    /// What it takes, for people: completes "not available: ".
+    pub needs: &'static str,
+}
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $id:ident = $name:literal $needs:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub const $id: Feature = Feature { name: $name, needs: $needs };
+        )*
+        /// All of them, in the order of their names.
+        pub const ALL: &[Feature] = &[$($id),*];
+    };
+}
+
+features! {
+    /// Metrics of the application.
+    APPLICATION_METRICS = "application_metrics" "name what the application keeps in Redis under `application_metrics`";
+    /// Every store has a capacity.
+    CAPACITY = "capacity" "give every store a `capacity`";
+    /// Connections by TLS, which need CLIENT LIST.
+    CLIENT_LIST = "client_list" "this version does not read CLIENT LIST";
+    /// The shares of values in the clear.
+    ENCRYPTION = "encryption" "name the beginning of an encrypted value under `encryption` of a store, and let the user run GETRANGE on its keys";
+    /// Creations and endings, and counts that are current between scans.
+    EVENTS = "events" "switch on keyspace notifications and let the user subscribe";
+    /// What the store should look like.
+    EXPECTATIONS = "expectations" "say under `expect` what this store should look like";
+    /// Every store has an expected TTL.
+    EXPECTED_TTL = "expected_ttl" "give every store an `expected_ttl`";
+    /// Latency by the server's own histograms.
+    LATENCY_HISTOGRAM = "latency_histogram" "Redis 7.0 or later and a user who may run LATENCY HISTOGRAM";
+    /// A memory limit, without which there is no used ratio.
+    MEMORY_LIMIT = "memory_limit" "set `maxmemory` on the server";
+    /// Operations counted by the server's command statistics.
+    OPERATIONS = "operations" "set `operations: on` where the commands are about sessions";
+    /// TTL, size and type of single sessions.
+    SESSION_DETAILS = "session_details" "let the user run PTTL, MEMORY USAGE and TYPE on the keys of the stores";
+    /// The synthetic session.
+    SESSION_PROBE = "session_probe" "set `session_probe: { enabled: true }` at a primary whose user may write below its prefix";
+    /// Sessions are counted.
+    SESSIONS = "sessions" "name a store under `sessions`, or let `auto` recognise the library";
+}
+
+/// Each feature and whether it is there.
+pub fn available(instance: &Instance) -> impl Iterator<Item = (Feature, bool)> + '_ {
+    ALL.iter().map(|feature| (*feature, is_available(instance, *feature)))
+}
+
+fn is_available(instance: &Instance, feature: Feature) -> bool {
+    let config: &InstanceConfig = &instance.config;
+    let stores = &instance.stores;
+    let succeeded = |name: &str| instance.collector_states.get(name).is_some_and(|state| state.success);
+    let shows = |collector, descriptor: &str| {
+        let section = instance.sections.get(&SectionKey {
+            collector,
+            part: VALUES,
+        });
+        section.is_some_and(|section| section.chunks.iter().any(|chunk| chunk.descriptor.name == descriptor))
+    };
+    match feature {
+        APPLICATION_METRICS => !config.application_metrics.is_empty() && succeeded("application"),
+        CAPACITY => !stores.is_empty() && stores.iter().all(|store| store.capacity.is_some()),
+        ENCRYPTION => shows("sessions", "sessions_unencrypted"),
+        EVENTS => {
+            let notifications = instance.details.notifications.as_ref();
+            notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations)
+        }
+        EXPECTATIONS => !config.expect.maxmemory_policy.is_empty() || config.expect.persistence.is_some(),
+        EXPECTED_TTL => !stores.is_empty() && stores.iter().all(|store| store.expected_ttl.is_some()),
+        LATENCY_HISTOGRAM => {
+            succeeded("latency") && instance.capabilities.get("latency|histogram").is_none() && has_histograms(instance)
+        }
+        MEMORY_LIMIT => {
+            let info = instance.details.info.as_ref();
+            info.and_then(|info| info.max_memory_bytes)
+                .is_some_and(|limit| limit > 0.0)
+        }
+        OPERATIONS => shows("operations", "session_operations_total"),
+        SESSION_DETAILS => {
+            shows("sessions", "sessions_ttl_remaining_seconds") && shows("sessions", "session_size_bytes")
+        }
+        SESSION_PROBE => config.session_probe.enabled && shows("session_probe", "session_probe_success"),
+        SESSIONS => !stores.is_empty() && succeeded("sessions"),
+        _ => false,
+    }
+}
+
+/// Forks say which Redis they are compatible with.
+fn has_histograms(instance: &Instance) -> bool {
+    instance
+        .server
+        .as_ref()
+        .is_some_and(|server| server.redis_version >= HISTOGRAM_SINCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_listed_once_in_the_order_of_their_names() {
+        let names: Vec<&str> = ALL.iter().map(|feature| feature.name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+        assert!(ALL.iter().all(|feature| !feature.needs.is_empty()));
+    }
+}
