@@ -6,6 +6,14 @@ use std::time::Duration;
 /// returns. No round trip that would mean less is believed.
 const MINIMUM_SECONDS_PER_KEY: f64 = 0.000_001;
 
+/// Server time that one examined key, or one command about a session, costs at most: five times what they cost on the slowest server
+/// measured. A round trip that took longer was waited for, behind the commands of others or on a busy machine of ours, and that is no
+/// work of the scan: it shows in the back-off, which is bounded.
+const MAXIMUM_SECONDS_PER_KEY: f64 = 0.000_010;
+
+/// The same for the step itself, which may walk over many empty buckets.
+const MAXIMUM_SECONDS_PER_STEP: f64 = 0.000_5;
+
 /// Longest single rest. A step that took a second on a stalled server must not stop the pass for a minute.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -63,7 +71,8 @@ impl Pacer {
     pub fn rest_after(&mut self, round_trip: Duration, keys: usize) -> Duration {
         let round_trip = round_trip.as_secs_f64();
         let minimum = keys as f64 * MINIMUM_SECONDS_PER_KEY;
-        let cost = (round_trip - self.floor_seconds).max(minimum);
+        let maximum = MAXIMUM_SECONDS_PER_STEP + keys as f64 * MAXIMUM_SECONDS_PER_KEY;
+        let cost = (round_trip - self.floor_seconds).clamp(minimum, maximum);
         self.used_seconds += cost;
         let Some(share) = self.share else { return Duration::ZERO };
         self.judge(round_trip, keys);
@@ -150,13 +159,19 @@ mod tests {
         let shrunk = (0..20).map(|_| step(150)).last().unwrap();
         assert!((shrunk - 1.0).abs() < 0.01, "{shrunk}");
         // A step of few keys says nothing.
-        assert!((pacer.rest_after(Duration::from_micros(950), 3).as_secs_f64() - 0.0009).abs() < 0.000_01);
+        assert!((pacer.rest_after(Duration::from_micros(450), 3).as_secs_f64() - 0.0004).abs() < 0.000_01);
     }
 
     #[test]
     fn one_slow_step_does_not_stop_the_pass() {
         let mut pacer = Pacer::new(0.001);
         pacer.note_floor(Duration::ZERO);
-        assert_eq!(pacer.rest_after(Duration::from_secs(60), 1), LONGEST_REST);
+        assert_eq!(pacer.rest_after(Duration::from_secs(60), 1000), LONGEST_REST);
+        // A minute of waiting for others is not a minute of work.
+        assert!(
+            (pacer.used_seconds() - 0.010_5).abs() < 1e-9,
+            "{}",
+            pacer.used_seconds()
+        );
     }
 }
