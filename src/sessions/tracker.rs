@@ -217,15 +217,18 @@ impl Tracker {
                 None => continue,
             };
             count.pass = Some(estimate);
+            let (low, high) = ((estimate.low - count.left).max(0.0), estimate.high + count.arrived);
             if !is_whole || !self.is_live {
+                // A gap may have cost a few events or all of them: a sample that contradicts tells, one that does not is only noise.
+                let is_noise = |kept: &f64| self.is_live && !estimate.is_exact() && (low..=high).contains(kept);
+                let value = count.value.filter(is_noise).unwrap_or(estimate.value);
                 if let Some(before) = count.value {
-                    drift += estimate.value - before;
+                    drift += value - before;
                 }
-                count.value = Some(estimate.value);
+                count.value = Some(value);
                 count.interval = is_whole.then_some((estimate.low, estimate.high));
                 continue;
             }
-            let (low, high) = ((estimate.low - count.left).max(0.0), estimate.high + count.arrived);
             let corrected = (estimate.value + (count.arrived - count.left) / 2.0)
                 .round()
                 .clamp(low, high);
@@ -473,6 +476,17 @@ mod tests {
         assert!(!tracker.pass_ended(&exact(52.0), Some(0.0)));
         assert_eq!(shown(&tracker), Some((52.0, Some((52.0, 52.0)))));
         assert_eq!(tracker.drift(), Some(2.0));
+    }
+
+    #[test]
+    fn a_sample_behind_a_gap_replaces_only_what_it_contradicts() {
+        for (found, value) in [(sample(900.0, 960.0, 1020.0), 1000.0), (sample(0.0, 10.0, 30.0), 10.0)] {
+            let mut tracker = live(1000.0);
+            tracker.pass_started();
+            tracker.gap();
+            assert!(tracker.pass_ended(&found));
+            assert_eq!(shown(&tracker), Some((value, None)));
+        }
     }
 
     #[test]
