@@ -484,7 +484,7 @@ mod tests {
             let mut tracker = live(1000.0);
             tracker.pass_started();
             tracker.gap();
-            assert!(tracker.pass_ended(&found));
+            assert!(tracker.pass_ended(&found, Some(0.0)));
             assert_eq!(shown(&tracker), Some((value, None)));
         }
     }
