@@ -148,7 +148,7 @@ fn the_log_says_once_per_instance_that_no_session_store_is_configured() {
     let server = RedisServer::start();
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let with = |name, further| config::fast(&[("named", &server.address(), store), (name, &server.address(), further)]);
-    let exporter = Exporter::start(&with("other", ""));
+    let exporter = Exporter::start(&with("other", "sessions: []"));
     exporter.wait_until_up(&["named", "other"]);
     let told = |instance: &str| {
         let log = exporter.log();
@@ -164,8 +164,8 @@ fn the_log_says_once_per_instance_that_no_session_store_is_configured() {
     told_after("other", 1);
     assert_eq!(told("named"), 0, "{}", exporter.log());
     exporter.reload(&config::fast(&[
-        ("named", &server.address(), ""),
-        ("other", &server.address(), "labels: { team: auth }"),
+        ("named", &server.address(), "sessions: []"),
+        ("other", &server.address(), "sessions: []\nlabels: { team: auth }"),
     ]));
     let changed = wait_until(BACK_BOUND + SLACK, || {
         let changes = exporter.log().matches("s configuration changed").count();
