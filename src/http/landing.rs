@@ -44,7 +44,7 @@ pub(super) fn answer(app: &App) -> Answer {
     );
     page.push_str(
         "<table>\n<tr><th>Instance</th><th>Address</th><th>State</th><th>Version</th><th>Sessions</th>\
-         <th>Ping</th><th>Memory</th><th>Last error</th></tr>\n",
+         <th>Ping</th><th>Memory</th><th>Last error</th><th>Notes</th></tr>\n",
     );
     for (config, snapshot) in instances.iter().take(MAX_ROWS) {
         row(&mut page, config, snapshot.as_ref(), now);
@@ -102,6 +102,7 @@ fn row(page: &mut String, config: &InstanceConfig, snapshot: Option<&Arc<Instanc
     let memory = info.and_then(|info| info.used_memory_human.clone());
     cell(page, "number", &memory.unwrap_or_default());
     cell(page, "", details.errors.last().map_or("", |error| &error.sentence));
+    cell(page, "", &notes(details));
     page.push_str("</tr>\n");
 }
 
@@ -120,6 +121,30 @@ fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
     let fresh = details.sessions.iter().filter(|store| now < store.expires_at);
     let words: Vec<String> = fresh.map(|store| format!("{}: {}", store.name, store.active)).collect();
     words.join(", ")
+}
+
+/// What `sessions: auto` found and was not sure of, and what keyspace notifications tell, as sentences.
+fn notes(details: &InstanceDetails) -> String {
+    let mut sentences = Vec::new();
+    if let Some(recognition) = &details.recognition {
+        sentences.push(if recognition.accepted.is_empty() {
+            format!(
+                "no session library is recognised by the names of {} keys",
+                recognition.keys_observed
+            )
+        } else {
+            format!("recognised by the names of keys: {}", recognition.accepted.join(", "))
+        });
+        let unsure = recognition.unsure.iter();
+        sentences.extend(unsure.map(|(preset, sentence)| format!("not sure about {preset}: {sentence}")));
+    }
+    sentences.extend(
+        details
+            .notifications
+            .iter()
+            .map(|notifications| notifications.sentence.clone()),
+    );
+    sentences.join("; ")
 }
 
 /// The only state about which nothing is to be complained.
@@ -167,6 +192,7 @@ fn escape(page: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::details::{NotificationFacts, RecognitionFacts};
 
     #[test]
     fn a_server_that_lets_nobody_new_in_is_not_ok() {
@@ -186,6 +212,32 @@ mod tests {
             state_in_words(&details(Some(Reason::Refused), failed())),
             "refuses connections"
         );
+    }
+
+    #[test]
+    fn what_was_recognised_and_what_not_stands_in_the_notes() {
+        let recognition = |accepted: &[&'static str]| RecognitionFacts {
+            accepted: accepted.to_vec(),
+            unsure: vec![("fiber", "a mere shape".to_owned())],
+            keys_observed: 120,
+        };
+        let details = |accepted| InstanceDetails {
+            recognition: Some(Arc::new(recognition(accepted))),
+            notifications: Some(NotificationFacts {
+                sentence: "they are off".to_owned(),
+                ..NotificationFacts::default()
+            }),
+            ..InstanceDetails::default()
+        };
+        assert_eq!(
+            notes(&details(&[])),
+            "no session library is recognised by the names of 120 keys; not sure about fiber: a mere shape; they are off"
+        );
+        assert_eq!(
+            notes(&details(&["phpredis"])),
+            "recognised by the names of keys: phpredis; not sure about fiber: a mere shape; they are off"
+        );
+        assert_eq!(notes(&InstanceDetails::default()), "");
     }
 
     #[test]
