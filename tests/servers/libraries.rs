@@ -3,6 +3,9 @@
 //! The programs are in `tests/libraries`; `tests/servers/install.sh --libraries` installs what they need. A library that is missing fails
 //! its test.
 
+use crate::bench::BACK_BOUND;
+use crate::support::config;
+use crate::support::exporter::Exporter;
 use crate::support::process::Process;
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::{Client, Reply};
@@ -123,6 +126,31 @@ fn recognised(client: &mut Client) -> Vec<&'static str> {
     recognition.accepted.iter().map(|preset| preset.name).collect()
 }
 
+/// What the exporter itself shows of a database under `sessions: auto`: sessions by store, once each of `stores` is counted or, when there
+/// are none, once the log says that nothing is recognised.
+fn exported(server: &RedisServer, database: u32, stores: &[&str]) -> BTreeMap<String, f64> {
+    let address = format!("{}/{database}", server.address());
+    let exporter = Exporter::start(&config::fast(&[(
+        "redis",
+        &address,
+        "sessions: auto\nscan: { redis_share: 0 }",
+    )]));
+    let bound = BACK_BOUND + Duration::from_secs(10);
+    let scrape = exporter.wait_for_instance("redis", "recognised", bound, |scrape| {
+        let is_counted = |store: &&str| scrape.has("sessions_active", &[("store", store)]);
+        match stores {
+            [] => exporter.log().contains("no session library is recognised"),
+            stores => stores.iter().all(is_counted),
+        }
+    });
+    let found = scrape.all("sessions_active", &[("instance", "redis")]);
+    let found: BTreeMap<String, f64> = found
+        .map(|sample| (sample.labels["store"].clone(), sample.value))
+        .collect();
+    println!("sessions: auto, {stores:?} in the database: {found:?}");
+    found
+}
+
 /// How the keys of some sessions of the program's state end.
 fn ids(state: &serde_json::Value, which: &str) -> Vec<String> {
     let sessions = state[which].as_array().unwrap();
@@ -157,6 +185,8 @@ fn check(library: &Library) {
         );
     }
     assert_eq!(recognised(&mut client), [library.preset]);
+    let counted = exported(&server, 0, &[library.preset]);
+    assert_eq!(counted, BTreeMap::from([(library.preset.to_owned(), LIVING as f64)]));
 
     // As if some time had passed without a request.
     let left = LIFETIME - IDLE;
@@ -306,6 +336,15 @@ fn three_libraries_in_one_database_are_told_apart_and_locks_are_no_sessions() {
         client.command(&["SET", &format!("lock:{number}"), "value", "EX", "60"]);
     }
     assert_eq!(recognised(&mut client), Vec::<&str>::new());
+    assert!(exported(&server, 2, &[]).is_empty(), "a plain cache");
+    assert!(exported(&server, 3, &[]).is_empty(), "an empty database");
+    CONNECT_REDIS.run(&server, 4, "create", &server.path("four"));
+    FLASK.run(&server, 4, "create", &server.path("four-too"));
+    let two = [CONNECT_REDIS.preset, FLASK.preset].map(|preset| (preset.to_owned(), LIVING as f64));
+    assert_eq!(
+        exported(&server, 4, &[CONNECT_REDIS.preset, FLASK.preset]),
+        BTreeMap::from(two)
+    );
     for library in [&CONNECT_REDIS, &FLASK, &PHPREDIS] {
         library.run(&server, 2, "create", &server.path(library.name));
     }
