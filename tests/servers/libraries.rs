@@ -128,7 +128,10 @@ fn recognised(client: &mut Client) -> Vec<&'static str> {
 
 /// What the exporter itself shows of a database under `sessions: auto`: sessions by store, once each of `stores` is counted or, when there
 /// are none, once the log says that nothing is recognised.
-#[allow(clippy::print_stdout, reason = "what was recognised is a table that people want to see")]
+#[allow(
+    clippy::print_stdout,
+    reason = "what was recognised is a table that people want to see"
+)]
 fn exported(server: &RedisServer, database: u32, stores: &[&str]) -> BTreeMap<String, f64> {
     let address = format!("{}/{database}", server.address());
     let exporter = Exporter::start(&config::fast(&[(
