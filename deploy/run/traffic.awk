@@ -21,7 +21,7 @@ function key_of_login(    dice) {
 
 # One value in twenty is not encrypted, which the exporter is to notice.
 function value_of_session() {
-    return chance(0.05) ? "{\"user\":\"" word(8) "\"}" : "enc:v1:" word(40 + int(rand() * 400))
+    return chance(0.05) ? "\047{\"user\":\"" word(8) "\"}\047" : "enc:v1:" word(40 + int(rand() * 400))
 }
 
 function login(    key, seconds) {

@@ -24,6 +24,8 @@ pub fn write_value(out: &mut String, value: f64) {
     if write_special(out, value) {
         return;
     }
+    // An empty sum of floats is -0 in Rust; there is one zero on `/metrics`.
+    let value = if value == 0.0 { 0.0 } else { value };
     let (digits, exponent) = scientific(value);
     if value == 0.0 || (PLAIN_FROM_EXPONENT..PLAIN_BELOW_EXPONENT).contains(&exponent) {
         // Writing to a String cannot fail.

@@ -16,7 +16,7 @@ pub const CONNECT_REDIS: Preset = Preset {
     ttl_offset: Duration::ZERO,
     index_key: None,
     detection: Detection::Auto {
-        id: r"^sess:[0-9A-Za-z_-]{32}$",
+        id: r"^sess:(?:[0-9A-Za-z_.-]+:)*[0-9A-Za-z_-]{32}$",
     },
     samples: &[
         "sess:Kc3v2lJ0gkz0qz0iWvQ3W0nRkq7i6Y5x",

@@ -19,12 +19,19 @@ pub fn markdown() -> String {
     for preset in ALL {
         row(&mut page, preset);
     }
-    page.push_str("\n## Patterns\n\n| preset | pattern of the id | a session | index |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n## Patterns\n\n| preset | pattern of the id | recognised by | a session | index |\n|---|---|---|---|---|\n",
+    );
     for preset in ALL {
+        let recognised = match preset.detection {
+            Detection::Auto { id } if id == preset.id => "the same".to_owned(),
+            Detection::Auto { id } => code(&[id]),
+            Detection::ByName => String::new(),
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {recognised} | {} | {} |",
             preset.name,
             code(&[preset.id]),
             code(preset.samples),
@@ -32,7 +39,9 @@ pub fn markdown() -> String {
         );
     }
     page.push_str(
-        "\nWhere the pattern has a group `app`, `app_label: true` makes it a label. *Index* is a sorted set of the living sessions with their \
+        "\n`sessions: auto` takes a library for what it is when 20 keys and 95 % of those under its globs are *recognised by* the pattern of the ids \
+         that it makes itself. Once it is, and where the file names the preset, the *pattern of the id* decides.\n\n\
+         Where the pattern has a group `app`, `app_label: true` makes it a label. *Index* is a sorted set of the living sessions with their \
          expiry in milliseconds; where it exists the count needs no scan.\n",
     );
     page

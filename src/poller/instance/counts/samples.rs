@@ -36,10 +36,11 @@ pub(super) fn of_counts(
                 let app = figure.app.as_deref().map(|app| ("app", app.to_owned().into()));
                 std::iter::once(store_label(store)).chain(app).collect()
             };
-            push(&sessions::ACTIVE, labels(), figure.value);
+            // There are no half sessions.
+            push(&sessions::ACTIVE, labels(), figure.value.round());
             if let Some((low, high)) = figure.interval {
-                push(&sessions::ACTIVE_LOW, labels(), low);
-                push(&sessions::ACTIVE_HIGH, labels(), high);
+                push(&sessions::ACTIVE_LOW, labels(), low.floor());
+                push(&sessions::ACTIVE_HIGH, labels(), high.ceil());
             }
         }
         if let Some(drift) = tracker.drift() {

@@ -188,7 +188,9 @@ impl Instance {
             let known = &mut self.accumulators.events.stores;
             let ttl = known.entry(store.name.clone()).or_default().ttl();
             match given {
-                Some(given) => ttl.observe(given.as_secs_f64()),
+                // The time gone by includes the event's and the reply's way. Without them TTLs are whole seconds, and those that people
+                // choose are bounds of buckets: a millisecond too many would put them one too high.
+                Some(given) => ttl.observe(given.as_secs_f64().round()),
                 None => ttl.observe_endless(),
             }
         }
