@@ -100,7 +100,7 @@ pub struct CollectorState {
     pub unavailable: Option<Unavailable>,
     /// Why it did not publish, in words.
     pub error: Option<String>,
-    /// Whether the log was told that it publishes nothing, so that it is told when it does again.
+    /// Whether the log was told that it has failed, so that it is told when it works again.
     pub complained: bool,
 }
 

@@ -360,10 +360,10 @@ impl Instance {
         let error = result.err();
         match &error {
             Some(sentence) if !complained || known_error.as_ref() != Some(sentence) => {
-                tracing::warn!(instance = %self.name, collector = name, error = %sentence, "a collector publishes nothing");
+                tracing::warn!(instance = %self.name, collector = name, error = %sentence, "a collector has failed");
             }
             None if complained => {
-                tracing::info!(instance = %self.name, collector = name, "a collector publishes again");
+                tracing::info!(instance = %self.name, collector = name, "a collector works again");
             }
             _ => {}
         }

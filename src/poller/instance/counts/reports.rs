@@ -121,6 +121,9 @@ impl Instance {
         if !is_gap {
             return;
         }
+        if reason == GapReason::Flush {
+            tracing::info!(instance = %self.name, "databases were flushed or swapped, of which no event tells; the keys are counted anew");
+        }
         let gaps = self.accumulators.events.gaps.iter_mut().zip(GapReason::ALL);
         for (count, known) in gaps {
             *count += u64::from(known == reason);
