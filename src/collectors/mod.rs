@@ -205,8 +205,9 @@ pub struct PollContext<'a> {
 /// What scans, events and our own connections know, for collectors that read the server's statistics with it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SessionKnowledge {
-    /// Sessions of all stores over the keys of all databases, 0 to 1, at the last scan; `None` before the first.
-    pub share_of_keys: Option<f64>,
+    /// Nearly all keys of all databases are sessions of the stores, by the scans so far
+    /// ([`operations::are_nearly_all_sessions`]); false before the first, and when its figures are withdrawn.
+    pub are_keys_sessions: bool,
     /// Keys that events showed to be created in the stores since this process watches, including those that are not logins
     /// (copies, restores); `None` while events are not heard or do not tell creations. Never falls.
     pub keys_created: Option<u64>,

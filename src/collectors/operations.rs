@@ -112,7 +112,7 @@ impl Collector for SessionOperations {
     fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError> {
         let info = context.info()?;
         let state = &mut self.state;
-        state.is_on = is_on(self.setting, state.is_on, context.sessions.share_of_keys);
+        state.is_on = is_on(self.setting, context.sessions.are_keys_sessions);
         if !state.is_on {
             state.pause();
             return Ok(Samples::new());
@@ -160,13 +160,22 @@ impl Collector for SessionOperations {
     }
 }
 
-/// Whether commands are session operations now. An unknown share proves nothing, and takes nothing back.
-fn is_on(setting: Operations, was_on: bool, share: Option<f64>) -> bool {
-    match (setting, share) {
-        (Operations::On, _) => true,
-        (Operations::Off, _) => false,
-        (Operations::Auto, None) => was_on,
-        (Operations::Auto, Some(share)) => share >= if was_on { OFF_BELOW_SHARE } else { ON_FROM_SHARE },
+/// Whether what the server tells of all keys is taken for sessions: by the setting, or since nearly all keys are
+/// ([`are_nearly_all_sessions`]).
+pub const fn is_on(setting: Operations, are_keys_sessions: bool) -> bool {
+    match setting {
+        Operations::On => true,
+        Operations::Off => false,
+        Operations::Auto => are_keys_sessions,
+    }
+}
+
+/// Whether nearly all keys are sessions by their share, 0 to 1, at the last scan. A scan that cannot tell the share (the server
+/// is empty) proves nothing, and takes nothing back.
+pub fn are_nearly_all_sessions(were_before: bool, share_of_keys: Option<f64>) -> bool {
+    match share_of_keys {
+        None => were_before,
+        Some(share) => share >= if were_before { OFF_BELOW_SHARE } else { ON_FROM_SHARE },
     }
 }
 

@@ -332,7 +332,7 @@ fn health_of(
     let (set_seconds, get_seconds) = known.operation_seconds(now);
     let nothing_published = Published::default();
     let published = known.published(now).unwrap_or(&nothing_published);
-    let cache = cache::Cache::of(config, &known, published, now);
+    let cache = cache::Cache::of(config, &known, published);
     let mut checks = checks::all(
         &known,
         &Judged {

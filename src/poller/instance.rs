@@ -16,7 +16,7 @@ use super::publish;
 use super::scan::{ScanEnd, ScanReport};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
-use crate::collectors::{Server, SessionKnowledge};
+use crate::collectors::{Server, SessionKnowledge, operations};
 use crate::config::{InstanceConfig, StoreConfig, ValidatedConfig};
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
@@ -328,6 +328,10 @@ impl Instance {
         if !on("connect") {
             self.details.fresh_connection = None;
         }
+        if !on("sessions") {
+            self.give_up_scan();
+            self.withdraw_sessions();
+        }
         if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login {
             self.give_up_scan();
             self.scan.hasten(now);
@@ -383,6 +387,7 @@ impl Instance {
         self.details.ping_seconds = None;
         self.details.sessions.clear();
         self.forget_recognised_stores();
+        self.forget_keys();
         self.details.session_probe = None;
         self.details.application = None;
     }
@@ -392,7 +397,22 @@ impl Instance {
         self.sections
             .retain(|key, _| key.collector != "sessions" || key.part == publish::COUNTERS);
         self.details.sessions.clear();
+        self.forget_keys();
         self.forget_counts();
+    }
+
+    /// Takes what share of all keys are sessions, 0 to 1, as a scan has found it.
+    fn note_share_of_keys(&mut self, share: Option<f64>) {
+        let were_before = self.knowledge.are_keys_sessions;
+        self.knowledge.are_keys_sessions = operations::are_nearly_all_sessions(were_before, share);
+        self.details.are_keys_sessions = self.knowledge.are_keys_sessions;
+    }
+
+    /// Forgets what scans have found out about the keys of the server: it is another one, or other keys are asked for.
+    fn forget_keys(&mut self) {
+        self.knowledge.are_keys_sessions = false;
+        self.knowledge.key_types.clear();
+        self.details.are_keys_sessions = false;
     }
 
     /// Ends a pass under way; what it still reports about its end is not listened to.

@@ -35,6 +35,9 @@ pub struct InstanceDetails {
     pub info_failure: Option<String>,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
+    /// Nearly all keys of the server are sessions by the scans so far, so that what it counts over all keys speaks of them; with the
+    /// hysteresis of `operations: auto`. False while nobody knows.
+    pub are_keys_sessions: bool,
     /// What `sessions: auto` found at its last look, until something else is found or a reload; `None` before the first look and
     /// where stores are configured.
     pub recognition: Option<Arc<RecognitionFacts>>,

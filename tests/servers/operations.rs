@@ -243,3 +243,128 @@ fn auto_waits_until_the_keys_are_known_to_be_sessions() {
     let scrape = after_polls(&exporter, 2);
     assert_eq!(count(&scrape, "get", "success"), None);
 }
+
+/// Writes so many keys `PREFIX:NUMBER`.
+fn fill(server: &RedisServer, prefix: &str, count: usize) {
+    let commands: Vec<Vec<Vec<u8>>> = (0..count)
+        .map(|number| {
+            let key = format!("{prefix}:{number}");
+            [b"SET".as_slice(), key.as_bytes(), b"x"].map(<[u8]>::to_vec).to_vec()
+        })
+        .collect();
+    server.client().pipeline(&commands);
+}
+
+const AUTO: &str = "sessions:\n  - { store: web, match: [\"sess:*\"] }\nscan: { redis_share: 0 }";
+
+/// Longest time until a scan has seen the keys and a poll of INFO came after it.
+const SEEN_BOUND: Duration = BACK_BOUND.saturating_add(COUNTED_BOUND);
+
+/// Hits of the health answer, which the server's counters give while the keys are sessions.
+fn has_cache(exporter: &Exporter) -> bool {
+    let health = exporter.get("/health/redis/redis").json();
+    !health["sessionCache"]["metrics"]["hits"].is_null()
+}
+
+#[test]
+fn auto_goes_on_and_off_with_the_share_of_the_keys() {
+    let server = RedisServer::start();
+    fill(&server, "sess", 94);
+    fill(&server, "cart", 6);
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), AUTO)]));
+    let active = |scrape: &Scrape| scrape.value("sessions_active", &[("instance", "redis"), ("store", "web")]);
+    exporter.wait_for_instance("redis", "scanned", SEEN_BOUND, |scrape| active(scrape) == Some(94.0));
+    assert_eq!(count(&after_polls(&exporter, 2), "get", "success"), None, "94 %");
+    assert!(!has_cache(&exporter));
+
+    fill(&server, "sess", 114);
+    exporter.wait_for_instance("redis", "on at 95 %", SEEN_BOUND, |scrape| {
+        count(scrape, "get", "success") == Some(0.0)
+    });
+    assert!(has_cache(&exporter));
+    server.command(&["GET", "sess:0"]);
+    exporter.wait_for_instance("redis", "counted", COUNTED_BOUND, |scrape| {
+        count(scrape, "get", "success") == Some(1.0)
+    });
+
+    // 114 of 124 keys are 92 %: between the two sides nothing changes.
+    fill(&server, "cart", 10);
+    let labels = [("instance", "redis"), ("db", "db0")];
+    let keys = |scrape: &Scrape| scrape.value("redis_db_keys", &labels);
+    exporter.wait_for_instance("redis", "more keys", COUNTED_BOUND, |scrape| {
+        keys(scrape) == Some(124.0)
+    });
+    let scans = |scrape: &Scrape| scrape.sum("session_scan_keys_total", &[("instance", "redis")]);
+    let before = scans(&exporter.scrape());
+    let scrape = exporter.wait_for_instance("redis", "two more scans", SEEN_BOUND, |scrape| {
+        scans(scrape) >= before + 248.0
+    });
+    assert!(count(&scrape, "get", "success").is_some(), "92 % is not below 90 %");
+    assert!(has_cache(&exporter), "the same hysteresis");
+
+    fill(&server, "cart", 30);
+    exporter.wait_for_instance("redis", "off below 90 %", SEEN_BOUND, |scrape| {
+        count(scrape, "get", "success").is_none()
+    });
+    assert!(!has_cache(&exporter));
+
+    // On again it goes on from what was counted, and an empty server takes nothing back.
+    server.command(&[
+        "EVAL",
+        "return redis.call('DEL', unpack(redis.call('KEYS', 'cart:*')))",
+        "0",
+    ]);
+    exporter.wait_for_instance("redis", "on again", SEEN_BOUND, |scrape| {
+        count(scrape, "get", "success") == Some(1.0)
+    });
+    server.command(&["FLUSHALL"]);
+    exporter.wait_for_instance("redis", "empty", SEEN_BOUND, |scrape| active(scrape) == Some(0.0));
+    assert!(count(&after_polls(&exporter, 2), "get", "success").is_some());
+}
+
+#[test]
+fn auto_ends_with_what_the_scans_found() {
+    let (primary, cache) = (RedisServer::start(), RedisServer::start());
+    let replica = RedisServer::start_with(&[
+        "--replicaof",
+        &format!("127.0.0.1 {}", primary.port),
+        "--repl-diskless-sync-delay",
+        "0",
+    ]);
+    fill(&primary, "sess", 100);
+    fill(&cache, "page", 100);
+    let of = |address: &str, further: &str| config::fast(&[("redis", address, further)]);
+    let exporter = Exporter::start(&of(&primary.address(), AUTO));
+    let on = |what: &str| {
+        exporter.wait_for_instance("redis", what, SEEN_BOUND, |scrape| {
+            count(scrape, "get", "success").is_some()
+        });
+    };
+    let off = |what: &str| {
+        exporter.wait_for_instance("redis", what, SEEN_BOUND, |scrape| {
+            count(scrape, "get", "success").is_none()
+        });
+        assert_eq!(count(&after_polls(&exporter, 3), "get", "success"), None, "{what}");
+        assert!(!has_cache(&exporter), "{what}");
+    };
+    on("the primary of sessions");
+    exporter.reload(&of(
+        &primary.address(),
+        &format!("{AUTO}\ncollectors: {{ sessions: false }}"),
+    ));
+    off("nobody scans any more");
+    exporter.reload(&of(&primary.address(), AUTO));
+    on("scanned again");
+    // A failover: the instance is a replica from now on, then a primary again.
+    primary.command(&["REPLICAOF", "127.0.0.1", &cache.port.to_string()]);
+    off("a replica");
+    primary.command(&["REPLICAOF", "NO", "ONE"]);
+    fill(&primary, "sess", 5000);
+    on("a primary again");
+    exporter.reload(&of(&cache.address(), "sessions: []"));
+    off("another server, which is a cache");
+    exporter.reload(&of(&primary.address(), AUTO));
+    on("the primary once more");
+    exporter.reload(&of(&replica.address(), AUTO));
+    off("a replica of it, which is not scanned");
+}

@@ -186,7 +186,7 @@ fn creations_that_no_write_explains_are_let_go() {
 #[test]
 fn auto_has_a_threshold_with_two_sides() {
     let mut collector = collector(Operations::Auto);
-    let mut calls = 0;
+    let (mut calls, mut are_keys_sessions) = (0, false);
     // Share of the keys, and what is published after ten more calls of GET; while it is off they are not counted.
     let table = [
         (None, None),
@@ -201,8 +201,9 @@ fn auto_has_a_threshold_with_two_sides() {
     ];
     for (share, expected) in table {
         calls += 10;
+        are_keys_sessions = are_nearly_all_sessions(are_keys_sessions, share);
         let knowledge = SessionKnowledge {
-            share_of_keys: share,
+            are_keys_sessions,
             ..nothing()
         };
         let lines = format!("cmdstat_get:calls={calls},usec=1,rejected_calls=0,failed_calls=0\r\n");
@@ -214,7 +215,13 @@ fn auto_has_a_threshold_with_two_sides() {
         };
         assert_eq!(collector.requests(Some(&server)).len(), usize::from(expected.is_some()));
     }
-    assert!(!is_on(Operations::Off, true, Some(1.0)));
+    let forgotten = poll(&mut collector, "cmdstat_get:calls=999,usec=1\r\n", &nothing());
+    assert_eq!(
+        count(&forgotten, "get", "success"),
+        None,
+        "the figures of the scans were withdrawn"
+    );
+    assert!(!is_on(Operations::Off, true));
 }
 
 #[test]

@@ -2,11 +2,8 @@
 
 use super::{CacheHealth, CacheMetrics, Known, Pool, checks, number, rounded};
 use crate::collectors::application::published::Published;
-use crate::config::{InstanceConfig, Operations};
-use std::time::Instant;
-
-/// Share of sessions among the keys from which on the server's counters speak about sessions (`operations: auto`).
-const SESSIONS_SHARE: f64 = 0.95;
+use crate::collectors::operations;
+use crate::config::InstanceConfig;
 
 /// What is known of lookups of sessions.
 #[derive(Debug, Default, PartialEq)]
@@ -19,7 +16,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// From what the application publishes; else from the server's hits and misses, less our own lookups.
-    pub(super) fn of(config: &InstanceConfig, known: &Known<'_>, published: &Published, now: Instant) -> Self {
+    pub(super) fn of(config: &InstanceConfig, known: &Known<'_>, published: &Published) -> Self {
         let Published {
             cache_hits: hits,
             cache_misses: misses,
@@ -36,7 +33,7 @@ impl Cache {
             };
         }
         let of_server = || {
-            let info = known.info.filter(|_| speaks_of_sessions(config, known, now))?;
+            let info = known.info.filter(|_| speaks_of_sessions(config, known))?;
             let hits = (info.keyspace_hits? - info.own_keyspace_hits).max(0.0);
             let misses = (info.keyspace_misses? - info.own_keyspace_misses).max(0.0);
             Some(Self {
@@ -78,20 +75,10 @@ impl Cache {
     }
 }
 
-/// Whether the server's hits and misses are about sessions: the operator says so, or hardly any key is something else.
-fn speaks_of_sessions(config: &InstanceConfig, known: &Known<'_>, now: Instant) -> bool {
-    match config.operations {
-        Operations::On => true,
-        Operations::Off => false,
-        Operations::Auto => {
-            let keys = known.info.and_then(|info| info.total_keys).filter(|keys| *keys > 0.0);
-            let share = known
-                .sessions(now)
-                .zip(keys)
-                .map(|(sessions, keys)| sessions as f64 / keys);
-            share.is_some_and(|share| share >= SESSIONS_SHARE)
-        }
-    }
+/// Whether the server's hits and misses are about sessions: the operator says so, or hardly any key is something else. The same answer as
+/// that of the collector `operations`, which also says when they no longer are.
+fn speaks_of_sessions(config: &InstanceConfig, known: &Known<'_>) -> bool {
+    operations::is_on(config.operations, known.details.are_keys_sessions)
 }
 
 /// The pool, where the application publishes anything of it.

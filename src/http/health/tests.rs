@@ -493,9 +493,9 @@ fn the_pool_is_judged_by_what_is_published_of_it() {
 #[test]
 fn the_servers_lookups_count_where_they_are_about_sessions() {
     let now = Instant::now();
-    let hits = |operations: Operations, sessions: u64, own: f64| {
+    let hits = |operations: Operations, are_keys_sessions: bool, own: f64| {
         let mut details = details(now);
-        details.sessions[0].active = sessions;
+        details.are_keys_sessions = are_keys_sessions;
         let mut info = details.info.as_deref().unwrap().clone();
         info.own_keyspace_hits = own;
         info.own_keyspace_misses = own;
@@ -507,16 +507,16 @@ fn the_servers_lookups_count_where_they_are_about_sessions() {
         let metrics = found.session_cache.metrics?;
         Some((metrics.hits?.as_f64()?, metrics.misses?.as_f64()?))
     };
-    assert_eq!(hits(Operations::Auto, 99, 0.0), Some((9823.0, 177.0)));
-    assert_eq!(hits(Operations::Auto, 94, 0.0), None);
-    assert_eq!(hits(Operations::On, 1, 0.0), Some((9823.0, 177.0)));
-    assert_eq!(hits(Operations::Off, 100, 0.0), None);
+    assert_eq!(hits(Operations::Auto, true, 0.0), Some((9823.0, 177.0)));
+    assert_eq!(hits(Operations::Auto, false, 0.0), None);
+    assert_eq!(hits(Operations::On, false, 0.0), Some((9823.0, 177.0)));
+    assert_eq!(hits(Operations::Off, true, 0.0), None);
     assert_eq!(
-        hits(Operations::On, 1, 100.0),
+        hits(Operations::On, false, 100.0),
         Some((9723.0, 77.0)),
         "ours are not sessions"
     );
-    assert_eq!(hits(Operations::On, 1, 1000.0), Some((8823.0, 0.0)));
+    assert_eq!(hits(Operations::On, false, 1000.0), Some((8823.0, 0.0)));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Instance {
         self.show("sessions", publish::VALUES, samples, Some(lifetime));
         self.note_counts(outcome, lifetime);
         self.last_success.insert("scan", outcome.ended_at);
-        self.knowledge.share_of_keys = share_of_keys;
+        self.note_share_of_keys(share_of_keys);
         // One store whose type is not known may be of any.
         let types: Option<BTreeSet<_>> = self.stores.iter().map(|store| store.key_type).collect();
         self.knowledge.key_types = types.unwrap_or_default();
