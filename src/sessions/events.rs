@@ -64,8 +64,6 @@ pub struct StoreDelta {
     pub created: BTreeMap<Box<str>, u64>,
     /// Sessions ended, by reason.
     pub ended: BTreeMap<EndReason, u64>,
-    /// Keys made: sessions created, and those that RESTORE and COPY made.
-    pub keys_created: u64,
 }
 
 /// What happened since the last report. Its size is bounded by the number of stores, their sources, and the limit of `app`.
@@ -73,6 +71,8 @@ pub struct StoreDelta {
 pub struct Deltas {
     /// By index of the store.
     pub stores: BTreeMap<usize, StoreDelta>,
+    /// Keys made: sessions created, and those that RESTORE and COPY made. A key counts once, however many stores it belongs to.
+    pub keys_created: u64,
     /// Values of `app` that were counted as [`OTHER_APP`] since there were too many.
     pub dropped_apps: u64,
 }
@@ -158,9 +158,7 @@ impl Interpreter {
             }
             EventKind::RenameTo | EventKind::MoveTo => self.arrive(&stores, apps, deltas),
             EventKind::CopyTo | EventKind::Restore => {
-                for store in &stores {
-                    deltas.stores.entry(*store).or_default().keys_created += 1;
-                }
+                deltas.keys_created += 1;
                 self.arrive(&stores, apps, deltas);
             }
             EventKind::RenameFrom | EventKind::MoveFrom => self.leave(&stores, apps, None, deltas),
@@ -194,12 +192,12 @@ impl Interpreter {
 
     fn commit(&self, held: Held, deltas: &mut Deltas) -> Created {
         let Held { created, apps } = held;
+        deltas.keys_created += 1;
         for index in &created.stores {
             let Some((_, store)) = self.stores.iter().find(|(known, _)| known == index) else {
                 continue;
             };
             let delta = deltas.stores.entry(*index).or_default();
-            delta.keys_created += 1;
             let source = store.source(&created.key);
             match delta.created.get_mut(source) {
                 Some(count) => *count += 1,
@@ -271,7 +269,7 @@ mod tests {
 
     type Event = (u32, EventKind, &'static str);
 
-    /// Change of the count, created, ended, and keys created of a store.
+    /// Change of the count, created and ended of a store, and keys created in all.
     type Outcome = (i64, u64, u64, u64);
 
     fn run(interpreter: &mut Interpreter, events: &[Event]) -> (Deltas, Vec<String>) {
@@ -291,7 +289,7 @@ mod tests {
 
     fn figures(deltas: &Deltas, store: usize) -> Outcome {
         let Some(delta) = deltas.stores.get(&store) else {
-            return (0, 0, 0, 0);
+            return (0, 0, 0, deltas.keys_created);
         };
         let change = delta
             .moves
@@ -302,7 +300,7 @@ mod tests {
             change,
             delta.created.values().sum(),
             delta.ended.values().sum(),
-            delta.keys_created,
+            deltas.keys_created,
         )
     }
 
@@ -394,8 +392,45 @@ mod tests {
             let (deltas, created) = run(&mut interpreter(), events);
             assert_eq!(figures(&deltas, 0), *expected, "{what}");
             assert_eq!(created.len() as u64, expected.1, "{what}");
-            assert_eq!(figures(&deltas, 3), (0, 0, 0, 0), "{what}: the other store");
+            assert_eq!(figures(&deltas, 3), (0, 0, 0, expected.3), "{what}: the other store");
         }
+    }
+
+    #[test]
+    fn a_key_of_two_stores_is_one_key() {
+        let mut all = testing::store("all");
+        all.matches = vec!["web:*".to_owned()];
+        let stores = [(0, Store::new(&testing::store("web"), "")), (1, Store::new(&all, ""))];
+        let events = [(0, New, "web:1"), (0, New, "web:2"), (0, CopyTo, "web:2")];
+        let (deltas, created) = run(&mut Interpreter::new(Arc::new(stores), 2), &events);
+        assert_eq!(figures(&deltas, 0), (2, 1, 0, 2));
+        assert_eq!(figures(&deltas, 1), (2, 1, 0, 2));
+        assert_eq!(created.len(), 1);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_names_the_source() {
+        let mut web = testing::store("web");
+        let rule = |source: &str, glob: &str| SourceRule {
+            source: source.to_owned(),
+            matches: vec![glob.to_owned()],
+        };
+        web.sources = vec![
+            rule("bot", "web:guest:bot:*"),
+            rule("guest", "web:guest:*"),
+            rule("bot", "web:crawler:*"),
+            rule("late", "web:guest:*"),
+        ];
+        let events = [
+            (0, New, "web:guest:bot:1"),
+            (0, New, "web:guest:2"),
+            (0, New, "web:crawler:3"),
+            (0, New, "web:4"),
+        ];
+        let interpreter = &mut Interpreter::new(Arc::new([(0, Store::new(&web, ""))]), 2);
+        let (deltas, _) = run(interpreter, &events);
+        let expected = [("bot", 2), ("guest", 1), ("other", 1)].map(|(source, count)| (Box::from(source), count));
+        assert_eq!(deltas.stores[&0].created, BTreeMap::from(expected));
     }
 
     #[test]

@@ -30,11 +30,11 @@ impl Instance {
             *known += new;
         }
         self.accumulators.dropped.label_values += report.deltas.dropped_apps;
+        self.accumulators.events.keys_created += report.deltas.keys_created;
         self.follow_events();
         for (index, delta) in &report.deltas.stores {
             let Some(store) = self.stores.get(*index) else { continue };
             let counts = &mut self.accumulators.events;
-            counts.keys_created += delta.keys_created;
             counts.stores.entry(store.name.clone()).or_default().add(delta);
             if let Some(tracker) = self.counts.trackers.get_mut(&store.name) {
                 for (app, moves) in &delta.moves {
