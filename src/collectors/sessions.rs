@@ -264,7 +264,7 @@ pub static SCAN_REDIS_SECONDS: Descriptor = Descriptor::new(
 pub static SCAN_LOOKUPS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "session_scan_keyspace_lookups_total",
-    "Lookups that scans have added to keyspace_hits and keyspace_misses of the server: PTTL, TYPE, GETRANGE and ZCOUNT of single keys. \
+    "Lookups that this exporter has added to keyspace_hits and keyspace_misses of the server: PTTL, TYPE, GETRANGE and ZCOUNT of scans, PTTL of new sessions, GET of the synthetic session, reads of application_metrics. \
      SCAN and MEMORY USAGE add none.",
     "this exporter: scan commands",
 )
