@@ -219,6 +219,8 @@ impl Instance {
             return;
         }
         self.learn_role().await;
+        // Before the role is judged: it may reconnect, and what is then at the other end is asked about before the next probe.
+        self.ping_between(started).await;
         if self.is_replica == Some(true) {
             self.leave_replica_alone();
             return;
@@ -262,7 +264,9 @@ impl Instance {
         let session = Session::new(&self.config);
         let mut outcome = Outcome::default();
         for operation in [Operation::Create, Operation::Get, Operation::Update, Operation::Delete] {
-            self.ping_between(started).await;
+            if operation != Operation::Create {
+                self.ping_between(started).await;
+            }
             let sent = Instant::now();
             let result = self.probe_operation(&session, operation).await;
             let waited = sent.elapsed();
