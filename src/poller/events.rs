@@ -39,6 +39,11 @@ const USUAL_DATABASES: u32 = 16;
 /// have, the comparison is left out; each database costs two channels.
 const MAX_DATABASES: u32 = 256;
 
+/// Deadlines after which an unanswered PING ends the connection although messages still come. What was published before a PING comes
+/// before its answer, and a busy server may hold a few MiB of that for us; but one that only publishes and never answers would keep
+/// whatever waits for the answer waiting for ever.
+const PING_DEADLINES: u32 = 5;
+
 /// Payload of a PING that only asks whether the peer is there.
 const KEEPALIVE: &str = "keepalive";
 
@@ -334,7 +339,7 @@ impl Listener {
     /// When something is to be done even if nothing comes.
     fn wake(&self) -> Instant {
         let mut wake = match self.pinged {
-            Some(pinged) => pinged.max(self.last_bytes) + self.plan.timeout,
+            Some(pinged) => self.answer_due(pinged),
             None => self.last_bytes + self.plan.keepalive,
         };
         if self.answers.len() < self.subscriptions {
@@ -349,6 +354,13 @@ impl Listener {
         wake
     }
 
+    /// When the answer to a PING has to be there: a deadline after the last message, but no longer than [`PING_DEADLINES`].
+    fn answer_due(&self, pinged: Instant) -> Instant {
+        let timeout = self.plan.timeout;
+        let after_messages = pinged.max(self.last_bytes) + timeout;
+        after_messages.min(pinged + timeout * PING_DEADLINES)
+    }
+
     async fn ping(&mut self, subscriber: &mut Subscriber, payload: &str) -> Result<(), RedisError> {
         let now = Instant::now();
         self.pinged.get_or_insert(now);
@@ -359,9 +371,7 @@ impl Listener {
     async fn look_after(&mut self, subscriber: &mut Subscriber) -> Result<(), RedisError> {
         let now = Instant::now();
         let awaits_answer = self.answers.len() < self.subscriptions;
-        let is_late = self
-            .pinged
-            .is_some_and(|pinged| now >= pinged.max(self.last_bytes) + self.plan.timeout);
+        let is_late = self.pinged.is_some_and(|pinged| now >= self.answer_due(pinged));
         if is_late || (awaits_answer && now >= self.started + self.plan.timeout) {
             return Err(silent(self.plan.connector.address()));
         }
@@ -470,21 +480,13 @@ impl Listener {
 
     /// Keeps a created session for its TTL, unless there were enough of them in this second.
     fn sample(&mut self, created: Created) {
-        let (since, taken) = &mut self.window;
-        if *taken >= SAMPLED_PER_SECOND {
-            // The clock is asked only when it matters.
-            let now = Instant::now();
-            if now < *since + SAMPLING_WINDOW {
-                return;
-            }
-            (*since, *taken) = (now, 0);
-        }
-        if self.report.sampled.len() >= MAX_CREATED {
-            return;
-        }
         let at = Instant::now();
-        if *taken == 0 {
-            *since = at;
+        let (since, taken) = &mut self.window;
+        if at >= *since + SAMPLING_WINDOW {
+            (*since, *taken) = (at, 0);
+        }
+        if *taken >= SAMPLED_PER_SECOND || self.report.sampled.len() >= MAX_CREATED {
+            return;
         }
         *taken += 1;
         // A copy, so that the key does not keep the whole buffer that it came with.

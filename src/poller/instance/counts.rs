@@ -41,6 +41,8 @@ struct EndedPass {
 struct BeginningPass {
     /// The check whose answer says so.
     check: u64,
+    /// When it begins at the latest: a listener that never answers must not keep the keys from being counted.
+    deadline: Instant,
     /// Lets the pass begin; dropping it does too.
     _gate: oneshot::Sender<()>,
 }
@@ -50,7 +52,7 @@ struct BeginningPass {
 pub(super) enum Due {
     /// The listener reports.
     Report(Box<EventsReport>),
-    /// A moment has come: to listen again, or to ask for TTLs.
+    /// A moment has come: to begin a pass that has waited long enough, to listen again, or to ask for TTLs.
     Moment,
 }
 
@@ -89,7 +91,8 @@ impl Counts {
 
     /// Waits until something about the counts is to be done. May be dropped while it waits without losing anything.
     pub(super) async fn due(&mut self) -> Due {
-        let moments = [self.listening.next_attempt(), self.ttls.due()];
+        let begins = self.beginning_pass.as_ref().map(|pass| pass.deadline);
+        let moments = [begins, self.listening.next_attempt(), self.ttls.due()];
         let moment = moments.into_iter().flatten().min();
         let wait = async {
             match moment {
@@ -138,7 +141,8 @@ impl Instance {
         self.follow_events();
     }
 
-    /// A pass over the keys is to begin as soon as the receiver yields anything, an error included; at once without one.
+    /// A pass over the keys is to begin as soon as the receiver yields anything, an error included, which is after `poll.timeout` at the
+    /// latest; at once without one.
     pub(super) fn note_pass_started(&mut self) -> Option<oneshot::Receiver<()>> {
         // The pass before waits for events no longer: what this one sees is newer.
         self.take_ended_pass();
@@ -148,8 +152,26 @@ impl Instance {
             return None;
         };
         let (gate, opened) = oneshot::channel();
-        self.counts.beginning_pass = Some(BeginningPass { check, _gate: gate });
+        self.counts.beginning_pass = Some(BeginningPass {
+            check,
+            deadline: Instant::now() + self.config.poll.timeout,
+            _gate: gate,
+        });
         Some(opened)
+    }
+
+    /// Begins a pass whose check was not answered in time. Events from before it that come later count as if they happened while it ran,
+    /// which makes its figures less sure, never wrong.
+    fn begin_overdue_pass(&mut self) {
+        let now = Instant::now();
+        if self
+            .counts
+            .beginning_pass
+            .as_ref()
+            .is_some_and(|pass| now >= pass.deadline)
+        {
+            self.begin_pass();
+        }
     }
 
     /// The pass begins now.
@@ -273,6 +295,7 @@ impl Instance {
         match due {
             Due::Report(report) => self.on_events(*report),
             Due::Moment => {
+                self.begin_overdue_pass();
                 self.listen_again();
                 self.ask_for_ttls().await;
             }
