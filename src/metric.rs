@@ -10,6 +10,14 @@ pub const DURATION_BUCKETS_SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
 ];
 
+/// Upper bounds of every histogram of times to live, in seconds. Part of the contract (alert rules name them).
+pub const TTL_BUCKETS_SECONDS: [f64; 9] = [
+    60.0, 300.0, 900.0, 1800.0, 3600.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0,
+];
+
+/// Label value of everything that has no value of its own: a session whose source no rule names, or whose `app` found no place.
+pub const OTHER: &str = "other";
+
 /// The type of a metric, as the exposition formats name it.
 ///
 /// Source: Prometheus text format 0.0.4 and OpenMetrics 1.0, "Metric types".

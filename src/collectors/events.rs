@@ -14,11 +14,6 @@ pub static SPEC: Spec = Spec {
     build: Build::ByFrame,
 };
 
-/// Upper bounds of [`TTL`] in seconds. Part of the contract (alert rules name them).
-pub const TTL_BUCKETS_SECONDS: [f64; 9] = [
-    60.0, 300.0, 900.0, 1800.0, 3600.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0,
-];
-
 /// Sessions that came into being.
 pub static CREATED: Descriptor = Descriptor::new(
     MetricKind::Counter,

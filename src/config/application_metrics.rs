@@ -10,7 +10,7 @@ use super::own_metrics::{self, Taken};
 use super::problem::Place;
 use super::tree::Kind;
 use super::{ApplicationMetricConfig, ApplicationRead};
-use crate::metric::{self, DURATION_BUCKETS_SECONDS, Descriptor, MetricKind};
+use crate::metric::{self, DURATION_BUCKETS_SECONDS, Descriptor, MetricKind, TTL_BUCKETS_SECONDS};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most metrics of one instance: each is a command per poll.
@@ -32,10 +32,6 @@ const MAX_BUCKETS: usize = 100;
 /// `help` when nobody writes one. It names no key, since HELP is public.
 pub const DEFAULT_HELP: &str =
     "Kept in Redis by the application; see application_metrics in the configuration of the exporter.";
-/// `buckets` of the histogram that replaces `session_ttl_seconds`, unless others are written: the ones of the contract for TTLs.
-const TTL_BUCKETS_SECONDS: [f64; 9] = [
-    60.0, 300.0, 900.0, 1_800.0, 3_600.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0,
-];
 
 /// One item of `application_metrics`, checked for itself.
 pub(super) struct MetricDraft {

@@ -33,7 +33,7 @@ pub use source::{FlagSource, Given, Loaded, Source, load, load_str};
 use crate::metric::Descriptor;
 use pattern::IdPattern;
 use presets::{KeyType, Preset, TtlKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use types::{Address, PasswordSource};
@@ -284,6 +284,12 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
+    /// Every value of the label `source` of this store, without repetition.
+    pub fn all_sources(&self) -> BTreeSet<&str> {
+        let named = self.sources.iter().map(|rule| rule.source.as_str());
+        named.chain([crate::metric::OTHER]).collect()
+    }
+
     /// A store as its preset describes it, for `sessions: auto` and as the base of a configured one. Its name is the preset's.
     pub fn of_preset(preset: &'static Preset, database: u32) -> Self {
         Self {

@@ -10,6 +10,7 @@ use super::problem::Place;
 use super::schema::MAX_NAME_BYTES;
 use super::tree::Kind;
 use super::{CountMode, EncryptionCheck, EventsMode, SessionsConfig, SourceRule, StoreConfig};
+use crate::metric::OTHER;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,8 +22,6 @@ const MAX_DATABASES: usize = 64;
 const MAX_SOURCES: usize = 32;
 /// Longest `source`. It is a label value.
 const MAX_SOURCE_BYTES: usize = 64;
-/// The source where no rule matches (`sessions::stores::OTHER_SOURCE`), which therefore is none to be named.
-const OTHER_SOURCE: &str = "other";
 /// Longest id pattern. Those of the presets take a few hundred bytes.
 const MAX_ID_BYTES: usize = 4096;
 /// Most different id patterns of one file: a compiled one takes up to 1 MiB, the same one in many stores is kept once.
@@ -354,7 +353,8 @@ fn source(decoder: &mut Decoder<'_>, item: &Field<'_>) -> Option<SourceRule> {
         decoder.refuse(pattern, "lists no glob, so that no key would match; write at least one");
     }
     let source = decoder.text(name, &TextRule::line(MAX_SOURCE_BYTES))?;
-    if source == OTHER_SOURCE {
+    // Where no rule matches, the source is this.
+    if source == OTHER {
         decoder.refuse(
             name,
             "is what keys have that no rule matches; choose another name, or remove the rule",

@@ -1,8 +1,7 @@
 //! What an instance counts over its whole life: they live outside snapshots and survive reconnects and reloads.
 
-use crate::collectors::events::TTL_BUCKETS_SECONDS;
 use crate::exposition::chunk::Chunk;
-use crate::metric::{DURATION_BUCKETS_SECONDS, Distribution};
+use crate::metric::{DURATION_BUCKETS_SECONDS, Distribution, TTL_BUCKETS_SECONDS};
 use crate::redis::Reason;
 use crate::sessions::events::{EndReason, StoreDelta};
 use crate::sessions::loss::GapReason;

@@ -194,6 +194,19 @@ pub fn parse_number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
+/// Commands after which the keys of a database are other ones, none of which publishes an event. Field names of INFO commandstats.
+const FLUSHES: [&str; 3] = ["cmdstat_flushall", "cmdstat_flushdb", "cmdstat_swapdb"];
+
+/// How often the server was told to empty or swap databases since its start or CONFIG RESETSTAT, by an INFO with `commandstats`. A
+/// command that was never called has no line there, so an INFO without that section says 0.
+pub fn flushes(info: &Info) -> u64 {
+    let calls = |field: &&str| {
+        let (_, calls) = pairs(info.get(field)?).find(|(name, _)| *name == "calls")?;
+        calls.parse::<u64>().ok()
+    };
+    FLUSHES.iter().filter_map(calls).fold(0, u64::saturating_add)
+}
+
 /// The `key=value` pairs of a compound value (`keys=1,expires=0`), in order; parts without `=` are left out.
 pub fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value.split(',').filter_map(|part| part.split_once('='))
@@ -261,6 +274,19 @@ mod tests {
         assert_eq!(parse_number("1e999"), None);
         assert_eq!(parse_number("NaN"), None);
         assert_eq!(parse_number(" -1 "), Some(-1.0));
+    }
+
+    #[test]
+    fn flushes_are_counted_by_their_calls() {
+        let of = |text: &[u8]| flushes(&Info::parse(text));
+        let text = b"# Commandstats\r\ncmdstat_flushall:calls=2,usec=5\r\ncmdstat_get:calls=9,usec=5\r\ncmdstat_swapdb:calls=1,usec=1\r\n";
+        assert_eq!(of(text), 3);
+        assert_eq!(of(b"# Commandstats\r\n"), 0);
+        let endless = format!(
+            "cmdstat_flushall:calls={max}\r\ncmdstat_flushdb:calls={max}\r\n",
+            max = u64::MAX
+        );
+        assert_eq!(of(endless.as_bytes()), u64::MAX, "a server that lies ends nothing");
     }
 
     #[test]

@@ -3,13 +3,8 @@
 use super::details::{DetailCommand, DetailSample, Looked, Remaining};
 use super::estimate::{self, Sums, product, share};
 use crate::config::StoreConfig;
-use crate::metric::Distribution;
+use crate::metric::{Distribution, TTL_BUCKETS_SECONDS};
 use std::collections::BTreeMap;
-
-/// Upper bounds of `sessions_ttl_remaining_seconds`. Part of the contract (rules name them).
-pub const TTL_BUCKETS_SECONDS: [f64; 9] = [
-    60.0, 300.0, 900.0, 1800.0, 3600.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0,
-];
 
 /// Upper bounds of `session_size_bytes`. A session with nothing but a user id weighs some 150 bytes with its key, one that holds a
 /// basket a few kilobytes; above 64 KiB something is wrong, and it only matters by how much.

@@ -3,13 +3,11 @@
 use super::glob::Glob;
 use crate::config::StoreConfig;
 use crate::config::pattern::IdPattern;
+use crate::metric::OTHER;
 
 /// Longest key that is held against patterns, in bytes. Session keys are shorter than 200; Redis allows 512 MiB, and one glob over
 /// such a key would hold a worker of the runtime for a second. Longer keys count as examined and match nothing.
 pub const MAX_MATCHED_KEY_BYTES: usize = 16 * 1024;
-
-/// Label value of `source` where no rule of the store matches.
-pub const OTHER_SOURCE: &str = "other";
 
 /// A store, ready to decide about keys.
 #[derive(Debug, Clone)]
@@ -60,34 +58,18 @@ impl Store {
             && (self.reserved_prefix.is_empty() || !key.starts_with(&self.reserved_prefix))
     }
 
-    /// Whether sessions of this store carry the label `app`.
-    pub fn has_app(&self) -> bool {
-        self.has_app
-    }
-
     /// The part of a session's key that becomes the label `app`; `None` where the store has no such label or the group took no part.
     pub fn app<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         self.id.as_ref().filter(|_| self.has_app)?.app(key)
     }
 
-    /// Where a new session comes from, by its key: the first rule that matches, else [`OTHER_SOURCE`].
+    /// Where a new session comes from, by its key: the first rule that matches, else [`OTHER`].
     pub fn source(&self, key: &[u8]) -> &str {
         let rule = self
             .sources
             .iter()
             .find(|(_, globs)| globs.iter().any(|glob| glob.matches(key)));
-        rule.map_or(OTHER_SOURCE, |(source, _)| source)
-    }
-
-    /// Every value that [`Store::source`] gives, without repetition.
-    pub fn all_sources(&self) -> Vec<&str> {
-        let mut sources: Vec<&str> = Vec::new();
-        for source in self.sources.iter().map(|(source, _)| &**source).chain([OTHER_SOURCE]) {
-            if !sources.contains(&source) {
-                sources.push(source);
-            }
-        }
-        sources
+        rule.map_or(OTHER, |(source, _)| source)
     }
 }
 

@@ -121,9 +121,8 @@ impl Instance {
         for store in stores.iter() {
             if let Some(events) = self.accumulators.events.stores.get_mut(&store.name) {
                 // A source that the configuration does not name any more takes its series along.
-                let is_other = |source: &str| source == crate::sessions::stores::OTHER_SOURCE;
-                let is_named = |source: &str| store.sources.iter().any(|rule| rule.source == source);
-                events.created.retain(|source, _| is_other(source) || is_named(source));
+                let sources = store.all_sources();
+                events.created.retain(|source, _| sources.contains(&**source));
             }
         }
         // The indexes of what waits are those of the old stores.
@@ -238,8 +237,7 @@ impl Instance {
             return;
         };
         let trackers = &self.counts.trackers;
-        let config = &self.config;
-        let samples = samples::of_counts(&self.stores, trackers, |name| config.is_replaced(name));
+        let samples = samples::of_counts(&self.stores, trackers);
         self.show("sessions", publish::ACTIVE, samples, Some(expires_at - now));
         let facts = self.stores.iter().filter_map(|store| {
             let active = self.counts.trackers.get(&store.name)?.total()?;

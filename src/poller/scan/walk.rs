@@ -3,6 +3,7 @@
 use super::link::{Link, Stop};
 use super::{DatabaseOutcome, ScanProgress, ScanReport};
 use crate::config::InstanceConfig;
+use crate::redis::info::flushes;
 use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable, unavailability};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, Page, PassError, Progress, StoreResult};
@@ -42,9 +43,6 @@ const FEWER_KEYS: u64 = 1000;
 
 /// The same where INFO says that something was flushed or swapped, if not necessarily this database.
 const FLUSHED_SHARE: f64 = 0.98;
-
-/// Commands after which the keys of a database are other ones, none of which publishes an event. Field names of INFO commandstats.
-const FLUSHES: [&str; 3] = ["cmdstat_flushall", "cmdstat_flushdb", "cmdstat_swapdb"];
 
 /// What is known of a database before and after a walk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,20 +92,10 @@ pub(super) async fn state_of<R: From<ScanReport> + Send>(
                 let size = reply.as_integer().and_then(|number| u64::try_from(number).ok());
                 state.size = Some(size.ok_or_else(|| Stop::failed(link.shape_error("DBSIZE")))?);
             }
-            (None, false) => state.flushes = reply.as_bytes().map(flushes),
+            (None, false) => state.flushes = reply.as_bytes().map(|text| flushes(&Info::parse(text))),
         }
     }
     Ok(state)
-}
-
-/// Calls of [`FLUSHES`]; a command that was never called has no line.
-fn flushes(commandstats: &[u8]) -> u64 {
-    let info = Info::parse(commandstats);
-    let calls = |field: &str| {
-        let (_, calls) = crate::redis::info::pairs(info.get(field)?).find(|(name, _)| *name == "calls")?;
-        calls.parse::<u64>().ok()
-    };
-    FLUSHES.iter().filter_map(|field| calls(field)).sum()
 }
 
 /// Whether keys that were counted are certainly or probably gone all at once: a database that was flushed, or swapped for another.
@@ -394,12 +382,5 @@ mod tests {
         assert!(!emptied(state(Some(100), None), state(Some(10), None), 100));
         assert!(!emptied(state(None, Some(3)), state(None, Some(3)), 100));
         assert!(emptied(state(None, Some(3)), state(None, Some(4)), 100));
-    }
-
-    #[test]
-    fn flushes_are_counted_by_their_calls() {
-        let text = b"# Commandstats\r\ncmdstat_flushall:calls=2,usec=5\r\ncmdstat_get:calls=9,usec=5\r\ncmdstat_swapdb:calls=1,usec=1\r\n";
-        assert_eq!(flushes(text), 3);
-        assert_eq!(flushes(b"# Commandstats\r\n"), 0);
     }
 }

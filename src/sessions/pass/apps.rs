@@ -4,7 +4,7 @@ use crate::sessions::figures::App;
 use std::collections::HashMap;
 
 /// Label value of sessions whose own value found no place any more, is no valid UTF-8 or too long to be a label.
-pub(in crate::sessions) const OTHER_APP: &str = "other";
+pub(in crate::sessions) const OTHER_APP: &str = crate::metric::OTHER;
 
 /// Longest value that becomes a label. Names of applications are shorter; a key may have 16 KiB.
 pub(in crate::sessions) const MAX_APP_BYTES: usize = 128;

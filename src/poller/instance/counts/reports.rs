@@ -5,15 +5,12 @@ use super::listening::{Comparison, Phase};
 use crate::collectors::CollectError;
 use crate::poller::events::{self, End, EventsReport, Totals};
 use crate::poller::task::AbortOnDrop;
-use crate::redis::info::pairs;
+use crate::redis::info::flushes;
 use crate::redis::{Info, Reply};
 use crate::sessions::loss::{Finding, GapReason};
 use crate::sessions::notifications::{Class, Known, Setting};
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Commands that empty or swap a database, of which no event tells.
-const FLUSHES: [&str; 3] = ["cmdstat_flushall", "cmdstat_flushdb", "cmdstat_swapdb"];
 
 impl Instance {
     /// Takes a report of the listener.
@@ -206,11 +203,7 @@ impl Instance {
             self.counts.listening.flushes = None;
             return;
         }
-        let calls = |field: &&str| {
-            let (_, calls) = pairs(info.get(field)?).find(|(name, _)| *name == "calls")?;
-            calls.parse::<u64>().ok()
-        };
-        let now: u64 = FLUSHES.iter().filter_map(calls).sum();
+        let now = flushes(info);
         let before = self.counts.listening.flushes.replace(now);
         // A count that fell was reset: whatever it says now happened since.
         let is_flushed = before.is_some_and(|before| now > before || (now < before && now > 0));

@@ -2,12 +2,11 @@
 
 use crate::collectors::{events, sessions};
 use crate::config::{EventsMode, StoreConfig};
-use crate::metric::{Descriptor, Label, Samples, Value};
+use crate::metric::{Label, Samples, Value};
 use crate::poller::accumulators::EventCounts;
 use crate::sessions::events::EndReason;
 use crate::sessions::loss::GapReason;
 use crate::sessions::notifications::{Class, Classes, EventKind, Known};
-use crate::sessions::stores::OTHER_SOURCE;
 use crate::sessions::tracker::Tracker;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +14,9 @@ fn store_label(store: &StoreConfig) -> Label {
     ("store", store.name.clone().into())
 }
 
-/// The counts of sessions. `is_replaced` says whether the application publishes a metric itself.
-pub(super) fn of_counts(
-    stores: &[StoreConfig],
-    trackers: &BTreeMap<String, Tracker>,
-    is_replaced: impl Fn(&str) -> bool,
-) -> Samples {
+/// The counts of sessions.
+pub(super) fn of_counts(stores: &[StoreConfig], trackers: &BTreeMap<String, Tracker>) -> Samples {
     let mut samples = Samples::new();
-    let mut push = |descriptor: &'static Descriptor, labels: Vec<Label>, value: f64| {
-        if !is_replaced(descriptor.name) {
-            samples.push_with(descriptor, labels, value);
-        }
-    };
     for store in stores {
         let Some(tracker) = trackers.get(&store.name) else {
             continue;
@@ -37,14 +27,14 @@ pub(super) fn of_counts(
                 std::iter::once(store_label(store)).chain(app).collect()
             };
             // There are no half sessions.
-            push(&sessions::ACTIVE, labels(), figure.value.round());
+            samples.push_with(&sessions::ACTIVE, labels(), figure.value.round());
             if let Some((low, high)) = figure.interval {
-                push(&sessions::ACTIVE_LOW, labels(), low.floor());
-                push(&sessions::ACTIVE_HIGH, labels(), high.ceil());
+                samples.push_with(&sessions::ACTIVE_LOW, labels(), low.floor());
+                samples.push_with(&sessions::ACTIVE_HIGH, labels(), high.ceil());
             }
         }
         if let Some(drift) = tracker.drift() {
-            push(&sessions::ACTIVE_DRIFT, vec![store_label(store)], drift);
+            samples.push_with(&sessions::ACTIVE_DRIFT, vec![store_label(store)], drift);
         }
     }
     samples
@@ -71,12 +61,7 @@ impl View<'_> {
 }
 
 /// What events showed.
-pub(super) fn of_events(
-    stores: &[StoreConfig],
-    counts: &EventCounts,
-    view: View<'_>,
-    is_replaced: impl Fn(&str) -> bool,
-) -> Samples {
+pub(super) fn of_events(stores: &[StoreConfig], counts: &EventCounts, view: View<'_>) -> Samples {
     let mut samples = Samples::new();
     let connected = f64::from(u8::from(view.is_connected));
     samples.push(&events::CONNECTED, connected);
@@ -84,7 +69,7 @@ pub(super) fn of_events(
         return samples;
     }
     for store in stores.iter().filter(|store| store.events != EventsMode::Off) {
-        of_store(&mut samples, store, counts, view, &is_replaced);
+        of_store(&mut samples, store, counts, view);
     }
     for (kind, count) in EventKind::ALL.iter().zip(counts.received) {
         if view.classes.get(kind.class()) != Known::Off {
@@ -100,18 +85,10 @@ pub(super) fn of_events(
     samples
 }
 
-fn of_store(
-    samples: &mut Samples,
-    store: &StoreConfig,
-    counts: &EventCounts,
-    view: View<'_>,
-    is_replaced: &impl Fn(&str) -> bool,
-) {
+fn of_store(samples: &mut Samples, store: &StoreConfig, counts: &EventCounts, view: View<'_>) {
     let known = counts.stores.get(&store.name);
-    if view.is_readable(Class::New) && !is_replaced(events::CREATED.name) {
-        let named = store.sources.iter().map(|rule| rule.source.as_str());
-        let sources: BTreeSet<&str> = named.chain([OTHER_SOURCE]).collect();
-        for source in sources {
+    if view.is_readable(Class::New) {
+        for source in store.all_sources() {
             let created = known.and_then(|known| known.created.get(source)).copied();
             let labels = vec![store_label(store), ("source", source.to_owned().into())];
             // Ours, and born at 0.
@@ -119,15 +96,13 @@ fn of_store(
         }
     }
     for reason in EndReason::ALL {
-        if view.is_readable(reason.class()) && !is_replaced(events::ENDED.name) {
+        if view.is_readable(reason.class()) {
             let ended = known.and_then(|known| known.ended.get(&reason)).copied();
             let labels = vec![store_label(store), ("reason", reason.as_label().into())];
             samples.push_with(&events::ENDED, labels, ended.unwrap_or_default() as f64);
         }
     }
-    if let Some(ttl) = known.and_then(|known| known.ttl.as_ref())
-        && !is_replaced(events::TTL.name)
-    {
+    if let Some(ttl) = known.and_then(|known| known.ttl.as_ref()) {
         let value = Value::Histogram(ttl.distribution());
         samples.push_value(&events::TTL, vec![store_label(store)], value);
     }
@@ -149,7 +124,7 @@ mod tests {
         store
     }
 
-    fn shown(setting: &str, is_heard: bool, proven: &BTreeSet<Class>, replaced: &str) -> Samples {
+    fn shown(setting: &str, is_heard: bool, proven: &BTreeSet<Class>) -> Samples {
         let classes = Classes::of(Setting::parse(setting).as_ref());
         let view = View {
             is_connected: is_heard,
@@ -157,7 +132,7 @@ mod tests {
             classes: &classes,
             proven,
         };
-        of_events(&[store()], &EventCounts::default(), view, |name| name == replaced)
+        of_events(&[store()], &EventCounts::default(), view)
     }
 
     fn names(samples: &Samples) -> BTreeSet<&'static str> {
@@ -167,7 +142,7 @@ mod tests {
     #[test]
     fn what_can_be_read_is_born_at_zero_and_the_rest_is_absent() {
         let none = BTreeSet::new();
-        let all = shown("gxenE", true, &none, "");
+        let all = shown("gxenE", true, &none);
         assert_eq!(all.number_with("sessions_created_total", &["web", "guest"]), Some(0.0));
         assert_eq!(all.number_with("sessions_created_total", &["web", "other"]), Some(0.0));
         for reason in ["deleted", "expired", "evicted"] {
@@ -182,7 +157,7 @@ mod tests {
         );
         assert!(!names(&all).contains("session_ttl_seconds"));
 
-        let partial = shown("xE", true, &none, "");
+        let partial = shown("xE", true, &none);
         assert!(!names(&partial).contains("sessions_created_total"));
         assert_eq!(
             partial.number_with("sessions_ended_total", &["web", "expired"]),
@@ -191,7 +166,7 @@ mod tests {
         assert_eq!(partial.number_with("sessions_ended_total", &["web", "deleted"]), None);
         assert_eq!(partial.number_with("session_events_received_total", &["del"]), None);
 
-        let off = shown("", false, &none, "");
+        let off = shown("", false, &none);
         assert_eq!(names(&off), BTreeSet::from(["session_events_connected"]));
         assert_eq!(off.number("session_events_connected"), Some(0.0));
     }
@@ -199,28 +174,20 @@ mod tests {
     #[test]
     fn what_is_not_shown_by_the_setting_is_proven_by_an_event() {
         let none = BTreeSet::new();
-        assert!(!names(&shown("AE", true, &none, "")).contains("sessions_created_total"));
+        assert!(!names(&shown("AE", true, &none)).contains("sessions_created_total"));
         let proven = BTreeSet::from([Class::New]);
-        assert!(names(&shown("AE", true, &proven, "")).contains("sessions_created_total"));
-        assert!(!names(&shown("xE", true, &proven, "")).contains("sessions_created_total"));
+        assert!(names(&shown("AE", true, &proven)).contains("sessions_created_total"));
+        assert!(!names(&shown("xE", true, &proven)).contains("sessions_created_total"));
     }
 
     #[test]
-    fn a_metric_of_the_application_replaces_ours() {
-        let none = BTreeSet::new();
-        let samples = shown("gxenE", true, &none, "sessions_created_total");
-        assert!(!names(&samples).contains("sessions_created_total"));
-        assert!(names(&samples).contains("sessions_ended_total"));
+    fn a_pass_whose_beginning_is_not_known_has_no_interval() {
         let mut tracker = Tracker::new(1);
         let found = BTreeMap::from([(None, crate::sessions::figures::Estimate::exact(3.0))]);
         tracker.pass_ended(&found, Some(0.0));
         let trackers = BTreeMap::from([("web".to_owned(), tracker)]);
-        let samples = of_counts(&[store()], &trackers, |name| name == "sessions_active");
-        assert!(
-            names(&samples).is_empty(),
-            "a pass whose beginning is not known has no interval"
-        );
-        let samples = of_counts(&[store()], &trackers, |_| false);
+        let samples = of_counts(&[store()], &trackers);
         assert_eq!(samples.number_with("sessions_active", &["web"]), Some(3.0));
+        assert_eq!(names(&samples), BTreeSet::from(["sessions_active"]));
     }
 }

@@ -71,10 +71,7 @@ impl Instance {
             classes: &listening.classes,
             proven: &listening.proven,
         };
-        let config = &self.config;
-        let samples = samples::of_events(&self.stores, &self.accumulators.events, view, |name| {
-            config.is_replaced(name)
-        });
+        let samples = samples::of_events(&self.stores, &self.accumulators.events, view);
         self.details.notifications = Some(self.notification_facts());
         self.show("events", publish::COUNTERS, samples, None);
     }
