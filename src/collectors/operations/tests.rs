@@ -334,7 +334,11 @@ fn what_was_added_up_goes_to_the_collector_of_a_changed_configuration() {
     poll(&mut old, &line(8), &nothing());
     let mut new = collector(Operations::Auto);
     new.take_state(old.give_state().unwrap());
-    let samples = poll(&mut new, &line(12), &nothing());
+    let knowledge = SessionKnowledge {
+        are_keys_sessions: true,
+        ..nothing()
+    };
+    let samples = poll(&mut new, &line(12), &knowledge);
     assert_eq!(count(&samples, "get", "success"), Some(7.0));
 }
 

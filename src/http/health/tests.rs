@@ -86,6 +86,7 @@ fn details(now: Instant) -> InstanceDetails {
             unencrypted: None,
             expires_at: now + Duration::from_secs(180),
         }],
+        are_keys_sessions: true,
         ..InstanceDetails::default()
     }
 }
