@@ -7,7 +7,7 @@ use crate::support::peer::{Batch, ScriptedPeer, is_command};
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::Client;
 use crate::support::{SLACK, wait_until};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Commands that the exporter never sends, in capitals: they write, block, or show what others do.
@@ -157,13 +157,18 @@ fn connections_stay_within_the_contract() {
 fn one_subscriber_per_instance_and_only_where_events_are_wanted() {
     let server = RedisServer::start_with(&["--notify-keyspace-events", "Egxen"]);
     let stores = "sessions:\n  - { store: web, match: [\"sess:*\"], databases: [0, 1, 2] }\n  - { store: api, match: [\"api:*\"] }";
+    // Each instance has a user of its own, by which its connections are told from those of the others.
+    let of = |name: &str, further: &str| {
+        server.command(&["ACL", "SETUSER", name, "on", ">secret", "~*", "&*", "+@all"]);
+        format!("username: {name}\npassword: secret\n{further}")
+    };
     let exporter = Exporter::start(&config::fast(&[
-        (HEALTHY, &server.address(), stores),
-        ("none", &server.address(), "sessions: []"),
+        (HEALTHY, &server.address(), &of(HEALTHY, stores)),
+        ("none", &server.address(), &of("none", "sessions: []")),
         (
             "off",
             &server.address(),
-            &format!("{stores}\ncollectors: {{ events: false }}"),
+            &of("off", &format!("{stores}\ncollectors: {{ events: false }}")),
         ),
     ]));
     exporter.wait_until_up(&[HEALTHY, "none", "off"]);
@@ -176,7 +181,7 @@ fn one_subscriber_per_instance_and_only_where_events_are_wanted() {
             .value("redis_pings_total", &[("instance", name)])
             .unwrap()
     };
-    let (before, mut most) = (pings(HEALTHY), 0);
+    let (before, mut most) = (pings(HEALTHY), BTreeMap::from([(HEALTHY, 0), ("none", 0), ("off", 0)]));
     let looked = wait_until(config::PING * 20 + SLACK, || {
         let clients = server.command(&["CLIENT", "LIST"]).text();
         let ours = || {
@@ -186,12 +191,19 @@ fn one_subscriber_per_instance_and_only_where_events_are_wanted() {
         };
         let subscribers = ours().filter(|line| !line.contains(" sub=0 ")).count();
         assert_eq!(subscribers, 1, "{clients}");
-        most = ours().count().max(most);
+        for (name, most) in &mut most {
+            let user = format!("user={name} ");
+            *most = ours().filter(|line| line.contains(&user)).count().max(*most);
+        }
         (pings(HEALTHY) >= before + 20.0).then_some(())
     });
     assert!(looked.is_some());
-    // Per instance one kept, one that scans, one fresh probe; and the subscriber.
-    assert!(most <= 3 * 3 + 1, "{most} connections at once");
+    // One kept, one that scans, one fresh probe; the kept one is always there, and the subscriber comes on top where there is one.
+    for (name, most) in most {
+        let (scans, listens) = (usize::from(name != "none"), usize::from(name == HEALTHY));
+        assert!(most >= 1 + listens, "{name}: {most}");
+        assert!(most <= 2 + scans + listens, "{name}: {most} connections at once");
+    }
     for name in ["none", "off"] {
         assert!(
             !exporter.scrape().has("session_events_connected", &[("instance", name)]),
