@@ -3,6 +3,7 @@
 use crate::bench::{BACK_BOUND, DOWN_BOUND};
 use crate::support::config::{self, TIMEOUT};
 use crate::support::exporter::Exporter;
+use crate::support::peer::{Answer, ScriptedPeer, healthy};
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
 use crate::support::{SLACK, wait_until};
@@ -307,4 +308,27 @@ fn without_a_connection_sessions_cannot_be_created() {
     exporter.wait_for_instance("redis", "it works again", BACK_BOUND + PROBE_BOUND, |scrape| {
         success(scrape) == Some(1.0)
     });
+}
+
+#[test]
+fn nothing_is_written_over_a_connection_whose_role_nobody_knows() {
+    // INFO is answered so late that a PING is due behind it, and the connection ends with the answer: the PING makes another one,
+    // which may lead to another server.
+    let peer = ScriptedPeer::start_with(|words| match healthy(words) {
+        Answer::Bytes(answer) if words[0].eq_ignore_ascii_case("INFO") => {
+            std::thread::sleep(config::PING + Duration::from_millis(50));
+            Answer::BytesThenClose(answer)
+        }
+        answer => answer,
+    });
+    let further = format!("{ON}\ncollectors: {{ connect: false }}");
+    let _exporter = start(&peer.address(), &further);
+    let commands = |name: &str| {
+        let batches = peer.batches();
+        let commands = batches.iter().flat_map(|batch| &batch.commands);
+        commands.filter(|words| words[0].eq_ignore_ascii_case(name)).count()
+    };
+    let asked = wait_until(Duration::from_secs(20), || (commands("INFO") >= 15).then_some(()));
+    assert!(asked.is_some(), "{} times", commands("INFO"));
+    assert_eq!(commands("SET"), 0, "each connection ended with what told its role");
 }
