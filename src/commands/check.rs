@@ -65,6 +65,11 @@ impl Report {
     fn denied(&mut self, command: &str) {
         self.grants.insert(format!("+{command}"));
     }
+
+    /// Notes keys, by a glob, that the user may not read.
+    fn may_read(&mut self, glob: &str) {
+        self.grants.insert(format!("%R~{glob}"));
+    }
 }
 
 async fn check(config: &InstanceConfig) -> Report {

@@ -99,3 +99,79 @@ fn once_recognises_and_counts_in_one_go() {
         );
     }
 }
+
+/// How often the server refused to run a command, whoever asked.
+fn rejected(server: &RedisServer, command: &str) -> u64 {
+    let text = server.command(&["INFO", "commandstats"]).text();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let Some(line) = line else { return 0 };
+    let (_, count) = line.split_once("rejected_calls=").unwrap();
+    count.split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_user_who_may_not_ask_for_types_is_told_what_to_grant() {
+    let server = RedisServer::start();
+    fill_connect_redis(&mut server.client(), 60);
+    // May run TYPE and PTTL, but on no key; or on every key, but not these commands. The latter takes no further rule for keys.
+    for (rules, said, mended) in [
+        (
+            &["resetkeys"][..],
+            "grant `+pttl +type %R~sess:*",
+            &["+type", "+pttl", "%R~sess:*"][..],
+        ),
+        (
+            &["~*", "-type", "-pttl"],
+            "grant `+pttl +type`, and `%R~sess:*",
+            &["+type", "+pttl"],
+        ),
+    ] {
+        let mut line = vec!["ACL", "SETUSER", "monitor", "reset", "on", ">secret", "&*", "+@all"];
+        line.extend(rules);
+        server.command(&line);
+        server.command(&["CONFIG", "RESETSTAT"]);
+        let further = format!("username: monitor\npassword: secret\n{AUTO}");
+        let config = config::fast(&[("redis", &server.address(), &further)]);
+        let exporter = Exporter::start(&config);
+        let examined = |scrape: &Scrape| {
+            let labels = [("instance", "redis"), ("db", "db0")];
+            scrape.value("session_scan_keys_total", &labels)
+        };
+        let unavailable = [("instance", "redis"), ("collector", "sessions"), ("reason", "denied")];
+        exporter.wait_for_instance("redis", "several looks, and it is said", BOUND, |scrape| {
+            examined(scrape) >= Some(4.0 * 60.0)
+                && scrape.value("redis_session_exporter_collector_unavailable", &unavailable) == Some(1.0)
+        });
+        assert_eq!(
+            (rejected(&server, "type"), rejected(&server, "pttl")),
+            (1, 1),
+            "one example, once: {rules:?}"
+        );
+        let log = exporter.log();
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+        for command in ["TYPE", "PTTL"] {
+            let count = log
+                .lines()
+                .filter(|line| line.contains(&format!("command={command}")))
+                .count();
+            assert_eq!(count, 1, "{log}");
+        }
+        drop(exporter);
+        let check = || run_with(&["check"], &[], Some(&config)).output;
+        let output = check();
+        let mending = output.lines().find(|line| line.contains("ACL SETUSER"));
+        let mending = mending.unwrap_or_else(|| panic!("{output}")).trim();
+        let (_, mending) = mending.split_once("ACL SETUSER").unwrap();
+        for rule in mended {
+            assert!(mending.split(' ').any(|word| word == *rule), "{rule}: {mending}");
+        }
+        let mut words = vec!["ACL", "SETUSER"];
+        words.extend(mending.split_whitespace());
+        server.command(&words);
+        let output = check();
+        assert!(!output.contains("ACL SETUSER"), "{output}");
+        assert!(output.contains("store connect-redis: 60 sessions"), "{output}");
+    }
+}

@@ -80,6 +80,7 @@ async fn recognised(report: &mut Report, config: &InstanceConfig) -> Vec<StoreCo
         return Vec::new();
     };
     describe_recognition(report, &found);
+    grant_recognition(report, &found);
     let database = config.address.database;
     let of_preset = |preset| StoreConfig::of_preset(preset, database);
     found.accepted.into_iter().map(of_preset).collect()
@@ -109,6 +110,26 @@ fn describe_recognition(report: &mut Report, found: &Recognised) {
     }
     for (preset, sentence) in &found.unsure {
         report.line(SUBJECT, &format!("not sure about {}: {sentence}", preset.name));
+    }
+}
+
+/// Notes what the user must be granted before a library whose names fit can be recognised; the sentence about it says why.
+fn grant_recognition(report: &mut Report, found: &Recognised) {
+    for (preset, _) in &found.unsure {
+        for missing in found.missing.iter().filter(|missing| missing.concerns(preset.name)) {
+            if missing.reason == Unavailable::Denied {
+                grant(report, missing, preset.matches.iter().copied());
+            }
+        }
+    }
+}
+
+/// Notes the rules for a command that is denied. Only a denial of keys asks for a rule for keys: a server refuses such a rule, and the whole
+/// line with it, for a user who may read all keys.
+fn grant<'globs>(report: &mut Report, missing: &Missing, globs: impl Iterator<Item = &'globs str>) {
+    report.denied(missing.command);
+    if missing.store.is_some() {
+        globs.for_each(|glob| report.may_read(glob));
     }
 }
 
@@ -160,11 +181,9 @@ fn describe_missing(report: &mut Report, stores: &[StoreConfig], missing: &Missi
             );
         }
         Unavailable::Denied => {
-            report.denied(missing.command);
-            let named = |store: &&StoreConfig| missing.store.as_ref().is_none_or(|name| *name == store.name);
-            for glob in stores.iter().filter(named).flat_map(|store| &store.matches) {
-                report.grants.insert(format!("%R~{glob}"));
-            }
+            let concerned = stores.iter().filter(|store| missing.concerns(&store.name));
+            let globs = concerned.flat_map(|store| store.matches.iter().map(String::as_str));
+            grant(report, missing, globs);
             report.line(
                 SUBJECT,
                 &format!("the user may not run {command} on the keys{of_store}; what needs it is absent"),
