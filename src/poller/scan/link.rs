@@ -161,10 +161,10 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
         Ok(info)
     }
 
-    /// Sends commands whose answers do not matter, now and at the beginning of each further connection.
+    /// Sends commands whose answers do not matter, now and at the beginning of each further connection, in place of earlier ones.
     pub(super) async fn greet(&mut self, greetings: Vec<Command>) -> Result<Vec<Reply>, Stop> {
         let (replies, _) = self.exchange(&greetings).await?;
-        self.greetings.extend(greetings);
+        self.greetings = greetings;
         Ok(replies)
     }
 
