@@ -1,11 +1,13 @@
 //! NOPERM on single commands: that collector is off, one warning is logged, the rest is served.
 
+use crate::sessions_auto::BOUND;
 use crate::support::SLACK;
 use crate::support::config;
 use crate::support::exporter::{self, Exporter};
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::Reply;
 use crate::support::scrape::Scrape;
+use crate::support::wait_until;
 use std::collections::BTreeSet;
 
 /// A server with a user `monitor` who may do everything but what these rules take away.
@@ -142,6 +144,49 @@ fn info_denied_leaves_ping() {
     assert_eq!(scrape.value("redis_up", &[("instance", "redis")]), Some(1.0));
     assert!(!scrape.has("redis_memory_used_bytes", &[("instance", "redis")]));
     assert_eq!(exporter.get("/-/ready").status, 200);
+}
+
+/// How often the server refused to run a command, whoever asked.
+pub fn rejected(server: &RedisServer, command: &str) -> u64 {
+    let text = server.command(&["INFO", "commandstats"]).text();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let Some(line) = line else { return 0 };
+    let (_, count) = line.split_once("rejected_calls=").unwrap();
+    count.split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn many_logins_cost_a_user_without_pttl_one_denial() {
+    let server = server_without(&["-pttl"]);
+    server.command(&["CONFIG", "SET", "notify-keyspace-events", "Egxen"]);
+    let further = "username: monitor\npassword: secret\npoll: { scan_interval: 1h }\n\
+                   sessions:\n  - { store: web, match: [\"sess:*\"] }";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let value = |scrape: &Scrape, name: &str| scrape.value(name, &[("instance", "redis"), ("store", "web")]);
+    let mut client = server.client();
+    exporter.wait_for_instance("redis", "events are heard", BOUND, |scrape| {
+        value(scrape, "sessions_active_high") == Some(0.0)
+    });
+    let mut login = |from: usize, count: usize| {
+        let words =
+            |number: usize| ["SET", &format!("sess:{number}"), "x", "EX", "1000"].map(|word| word.as_bytes().to_vec());
+        let commands: Vec<_> = (from..from + count).map(|number| words(number).to_vec()).collect();
+        client.pipeline(&commands);
+    };
+    login(0, 200);
+    let warned = wait_until(BOUND, || exporter.log().contains("may not run PTTL").then_some(()));
+    assert!(warned.is_some(), "{}", exporter.log());
+    // What is refused stays so for later ones.
+    login(200, 200);
+    let before = polls(&exporter.scrape());
+    let scrape = exporter.wait_for("time to ask again", BOUND, |scrape| {
+        polls(scrape) > before + 8.0 && value(scrape, "sessions_active") == Some(400.0)
+    });
+    assert_eq!(rejected(&server, "pttl"), 1);
+    assert!(!scrape.has("session_ttl_seconds_count", &[("instance", "redis")]));
+    assert_eq!(exporter.log().matches("may not run PTTL").count(), 1);
 }
 
 /// Runs `check` as `user` with the password `secret`.

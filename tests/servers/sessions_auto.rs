@@ -1,5 +1,6 @@
 //! `sessions: auto`: stores are recognised by the layout of their keys, or nothing is said to be a session.
 
+use crate::permissions::rejected;
 use crate::sessions_scan::fill;
 use crate::support::config;
 use crate::support::exporter::{Exporter, run_with};
@@ -9,12 +10,12 @@ use crate::support::scrape::Scrape;
 use std::time::Duration;
 
 /// Long enough for several passes on a machine that compiles meanwhile.
-const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 const AUTO: &str = "sessions: auto";
 
 /// Sessions as connect-redis writes them: `sess:` and 32 letters of base64url, strings with a TTL.
-fn fill_connect_redis(client: &mut Client, count: usize) {
+pub fn fill_connect_redis(client: &mut Client, count: usize) {
     let mut random = fastrand::Rng::with_seed(count as u64);
     let letters: Vec<char> = ('a'..='z')
         .chain('A'..='Z')
@@ -98,17 +99,6 @@ fn once_recognises_and_counts_in_one_go() {
             "{line}"
         );
     }
-}
-
-/// How often the server refused to run a command, whoever asked.
-fn rejected(server: &RedisServer, command: &str) -> u64 {
-    let text = server.command(&["INFO", "commandstats"]).text();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-    let Some(line) = line else { return 0 };
-    let (_, count) = line.split_once("rejected_calls=").unwrap();
-    count.split(',').next().unwrap().parse().unwrap()
 }
 
 #[test]
