@@ -63,7 +63,7 @@ static DURATION: Descriptor = Descriptor::new(
 .with_labels(&["operation"]);
 
 /// Share of all keys that are sessions from which on `operations: auto` takes commands for session operations.
-const ON_FROM_SHARE: f64 = 0.95;
+pub(crate) const ON_FROM_SHARE: f64 = 0.95;
 
 /// Share below which `operations: auto` ends them again. Lower than the other one, so that a share that moves around it does not
 /// make the metrics come and go.

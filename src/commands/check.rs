@@ -1,7 +1,9 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 mod application;
+mod features;
 mod notifications;
+mod session_probe;
 mod sessions;
 
 use super::{EXIT_FAILURE, EXIT_OK};
@@ -65,6 +67,37 @@ impl Report {
     fn denied(&mut self, command: &str) {
         self.grants.insert(format!("+{command}"));
     }
+
+    /// Notes keys, by a glob, that the user may not read.
+    fn may_read(&mut self, glob: &str) {
+        self.grants.insert(format!("%R~{glob}"));
+    }
+
+    /// Notes one key that the user may not read. What a glob takes for more than itself is escaped.
+    fn may_read_key(&mut self, key: &str) {
+        self.may_read(&escaped(key));
+    }
+}
+
+/// A glob that matches this text and nothing else.
+fn escaped(text: &str) -> String {
+    let mut glob = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '\\') {
+            glob.push('\\');
+        }
+        glob.push(letter);
+    }
+    glob
+}
+
+/// A rule as the prompt of `redis-cli` takes it: in quotes where it would be taken for several, or for quotes.
+fn quoted(rule: String) -> String {
+    let is_plain = |letter: char| !letter.is_whitespace() && !matches!(letter, '"' | '\'');
+    if rule.chars().all(is_plain) {
+        return rule;
+    }
+    format!("\"{}\"", rule.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 async fn check(config: &InstanceConfig) -> Report {
@@ -106,7 +139,7 @@ fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<S
             _ => grant.clone(),
         })
         .collect();
-    let rules: Vec<String> = rules.into_iter().collect();
+    let rules: Vec<String> = rules.into_iter().map(quoted).collect();
     let user = config.username.as_deref().unwrap_or("default");
     Some(format!("ACL SETUSER {user} {}", rules.join(" ")))
 }
@@ -177,7 +210,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         poll.info.as_ref().and_then(|info| info.get("role")),
         Some("slave" | "replica")
     );
-    application::describe(report, config, &mut connection, home, deadline()).await?;
+    let applications = application::describe(report, config, &mut connection, home, deadline()).await?;
     if config.collectors.get("sessions").copied().unwrap_or(true) {
         databases.extend(
             config
@@ -192,8 +225,15 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
             .await
             .map_err(|error| ("sessions", error))?;
     }
-    sessions::describe(report, config, is_replica).await;
-    notifications::describe(report, config, &mut connection).await;
+    let counted = sessions::describe(report, config, is_replica).await;
+    let tells_everything = notifications::describe(report, config, &mut connection).await;
+    let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;
+    let further = features::Further {
+        application_metrics: applications,
+        events: tells_everything,
+        session_probe: may_write,
+    };
+    features::describe(report, config, &poll, &capabilities, &counted, further, is_replica);
     Ok(poll.server)
 }
 
@@ -386,5 +426,12 @@ mod tests {
             mending(&nobody, Some(&of("redis")), &keys).unwrap(),
             "ACL SETUSER default %R~sess:* +pttl"
         );
+    }
+
+    #[test]
+    fn rules_for_keys_match_that_key_and_stay_one_word() {
+        assert_eq!(escaped("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
+        assert_eq!(quoted("%R~a*b".to_owned()), "%R~a*b");
+        assert_eq!(quoted("%R~my \"key\"\\*".to_owned()), "\"%R~my \\\"key\\\"\\\\*\"");
     }
 }

@@ -274,7 +274,7 @@ impl DetailSample {
 
 /// Whether a denial is about the command and not about the key. Redis and Valkey (6.0 to 9.1): `NOPERM ... has no permissions to run the
 /// 'pttl' command`; about keys: `... to access one of the keys ...`, `No permissions to access a key`.
-fn denies_command(reply: &Reply) -> bool {
+pub(crate) fn denies_command(reply: &Reply) -> bool {
     let Reply::Error(text) = reply else { return false };
     String::from_utf8_lossy(text).contains("to run the")
 }

@@ -271,6 +271,61 @@ fn check_tells_what_it_sees() {
 }
 
 #[test]
+fn check_names_the_features_that_are_missing_and_what_they_need() {
+    let server = RedisServer::start_with(&["--notify-keyspace-events", "Egxen", "--maxmemory", "100mb"]);
+    server.command(&["SET", "sess:1", "enc:x", "EX", "1000"]);
+    let missing = |further: &str| -> Vec<String> {
+        let text = config::fast(&[("redis", &server.address(), further)]);
+        let ended = exporter::run_with(&["check"], &[], Some(&text));
+        assert_eq!(ended.code, 0, "{}", ended.output);
+        let lines = ended
+            .output
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("not available "));
+        lines
+            .map(|line| {
+                let (name, needs) = line.trim().split_once(": ").unwrap();
+                assert!(!needs.is_empty());
+                name.to_owned()
+            })
+            .collect()
+    };
+    let bare = "sessions:\n  - { store: web, match: [\"sess:*\"] }\noperations: \"off\"";
+    assert_eq!(
+        missing(bare),
+        [
+            "application_metrics",
+            "capacity",
+            "client_list",
+            "encryption",
+            "expectations",
+            "expected_ttl",
+            "operations",
+            "session_probe",
+        ]
+    );
+    let full = "sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 5, expected_ttl: 1h, encryption: { expect_prefix: \"enc:\" } }\n\
+                expect: { maxmemory_policy: noeviction }\n\
+                session_probe: { enabled: true }\n\
+                application_metrics:\n  - { name: jobs_waiting, type: gauge, help: \"Jobs\", key: \"jobs\" }";
+    server.command(&["SET", "jobs", "3"]);
+    // One key of two is no session: `operations: auto` takes the commands for something else.
+    assert_eq!(missing(full), ["client_list", "operations"]);
+    server.command(&["CONFIG", "SET", "notify-keyspace-events", "Ex"]);
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(missing(full), ["client_list", "events", "memory_limit", "operations"]);
+    assert!(missing("sessions: []").starts_with(&["application_metrics", "capacity"].map(str::to_owned)));
+    let text = config::fast(&[("redis", &server.address(), "sessions: []")]);
+    let ended = exporter::run_with(&["check"], &[], Some(&text));
+    for line in [
+        "sessions: name a store under",
+        "events: switch on keyspace notifications",
+    ] {
+        assert!(ended.output.contains(line), "{line}: {}", ended.output);
+    }
+}
+
+#[test]
 fn healthcheck_asks_the_local_daemon() {
     let server = RedisServer::start();
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), "")]));

@@ -1,11 +1,13 @@
 //! NOPERM on single commands: that collector is off, one warning is logged, the rest is served.
 
+use crate::sessions_auto::{BOUND, fill_connect_redis};
 use crate::support::SLACK;
 use crate::support::config;
 use crate::support::exporter::{self, Exporter};
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::Reply;
 use crate::support::scrape::Scrape;
+use crate::support::wait_until;
 use std::collections::BTreeSet;
 
 /// A server with a user `monitor` who may do everything but what these rules take away.
@@ -142,6 +144,49 @@ fn info_denied_leaves_ping() {
     assert_eq!(scrape.value("redis_up", &[("instance", "redis")]), Some(1.0));
     assert!(!scrape.has("redis_memory_used_bytes", &[("instance", "redis")]));
     assert_eq!(exporter.get("/-/ready").status, 200);
+}
+
+/// How often the server refused to run a command, whoever asked.
+pub fn rejected(server: &RedisServer, command: &str) -> u64 {
+    let text = server.command(&["INFO", "commandstats"]).text();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let Some(line) = line else { return 0 };
+    let (_, count) = line.split_once("rejected_calls=").unwrap();
+    count.split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn many_logins_cost_a_user_without_pttl_one_denial() {
+    let server = server_without(&["-pttl"]);
+    server.command(&["CONFIG", "SET", "notify-keyspace-events", "Egxen"]);
+    let further = "username: monitor\npassword: secret\npoll: { scan_interval: 1h }\n\
+                   sessions:\n  - { store: web, match: [\"sess:*\"] }";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let value = |scrape: &Scrape, name: &str| scrape.value(name, &[("instance", "redis"), ("store", "web")]);
+    let mut client = server.client();
+    exporter.wait_for_instance("redis", "events are heard", BOUND, |scrape| {
+        value(scrape, "sessions_active_high") == Some(0.0)
+    });
+    let mut login = |from: usize, count: usize| {
+        let words =
+            |number: usize| ["SET", &format!("sess:{number}"), "x", "EX", "1000"].map(|word| word.as_bytes().to_vec());
+        let commands: Vec<_> = (from..from + count).map(|number| words(number).to_vec()).collect();
+        client.pipeline(&commands);
+    };
+    login(0, 200);
+    let warned = wait_until(BOUND, || exporter.log().contains("may not run PTTL").then_some(()));
+    assert!(warned.is_some(), "{}", exporter.log());
+    // What is refused stays so for later ones.
+    login(200, 200);
+    let before = polls(&exporter.scrape());
+    let scrape = exporter.wait_for("time to ask again", BOUND, |scrape| {
+        polls(scrape) > before + 8.0 && value(scrape, "sessions_active") == Some(400.0)
+    });
+    assert_eq!(rejected(&server, "pttl"), 1);
+    assert!(!scrape.has("session_ttl_seconds_count", &[("instance", "redis")]));
+    assert_eq!(exporter.log().matches("may not run PTTL").count(), 1);
 }
 
 /// Runs `check` as `user` with the password `secret`.
@@ -288,11 +333,23 @@ fn is_valkey_from(server: &RedisServer, least: (u32, u32)) -> bool {
     })
 }
 
+/// Entries of ACL LOG, which must not grow by what we do.
+fn denials(server: &RedisServer) -> Vec<Reply> {
+    server.command(&["ACL", "LOG"]).array().to_vec()
+}
+
 #[test]
 fn the_users_of_the_readme_can_read_everything() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     for arguments in [&[][..], &["--cluster-enabled", "yes"]] {
         let server = RedisServer::start_with(arguments);
+        if !arguments.is_empty() {
+            server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+            let state = || server.command(&["CLUSTER", "INFO"]).text();
+            let is_ok = wait_until(BOUND, || state().contains("cluster_state:ok").then_some(()));
+            assert!(is_ok.is_some(), "{}", state());
+        }
+        server.command(&["CONFIG", "SET", "notify-keyspace-events", "Egxen"]);
         let commandlog = is_valkey_from(&server, (8, 1));
         let line = readme
             .lines()
@@ -301,8 +358,144 @@ fn the_users_of_the_readme_can_read_everything() {
             .unwrap();
         let line = line.replace("PASSWORD", "secret");
         server.command(&line.split_whitespace().collect::<Vec<_>>());
+        let mut client = server.client();
+        fill_connect_redis(&mut client, 60);
+        is_complete(&check(&server.address(), "exporter", "match: [\"sess:*\"]"));
+        let auto = config::fast(&[(
+            "redis",
+            &server.address(),
+            "username: exporter\npassword: secret\nsessions: auto",
+        )]);
+        is_complete(&exporter::run_with(&["check"], &[], Some(&auto)));
+        assert_eq!(denials(&server), [], "check asks for nothing that it may not");
+
+        let exporter = Exporter::start(&auto);
+        let value = |scrape: &Scrape, name: &str| {
+            let labels = [("instance", "redis"), ("store", "connect-redis")];
+            scrape.value(name, &labels)
+        };
+        exporter.wait_for_instance("redis", "recognised, counted, events are heard", BOUND, |scrape| {
+            value(scrape, "sessions_active") == Some(60.0)
+                && scrape.value("session_events_connected", &[("instance", "redis")]) == Some(1.0)
+                && value(scrape, "sessions_created_total").is_some()
+        });
+        fill_connect_redis(&mut client, 61);
+        let before = polls(&exporter.scrape());
+        let scrape = exporter.wait_for_instance("redis", "everything is there", BOUND, |scrape| {
+            value(scrape, "sessions_active") == Some(121.0)
+                && value(scrape, "sessions_created_total") == Some(61.0)
+                && value(scrape, "session_ttl_seconds_count") > Some(0.0)
+                && value(scrape, "sessions_ttl_remaining_seconds_count").is_some()
+                && polls(scrape) > before + 6.0
+        });
+        for name in [
+            "sessions_without_ttl",
+            "sessions_memory_bytes",
+            "session_size_bytes_count",
+        ] {
+            assert!(
+                scrape.has(name, &[("instance", "redis"), ("store", "connect-redis")]),
+                "{name}: {}",
+                scrape.about("redis")
+            );
+        }
+        for feature in ["events", "sessions", "session_details", "latency_histogram"] {
+            let labels = [("instance", "redis"), ("feature", feature)];
+            let is_there = scrape.value("redis_session_exporter_feature_available", &labels);
+            assert_eq!(is_there, Some(1.0), "{feature}");
+        }
+        let unavailable = scrape.all("redis_session_exporter_collector_unavailable", &[]);
+        assert_eq!(unavailable.count(), 0);
+        let failed = scrape
+            .all("redis_session_exporter_collector_success", &[])
+            .filter(|sample| sample.value != 1.0);
+        assert_eq!(failed.count(), 0);
+        drop(exporter);
+        assert_eq!(denials(&server), [], "nothing that it does is denied");
         is_complete(&check(&server.address(), "exporter", "match: [\"sess:*\"]"));
     }
+}
+
+#[test]
+fn check_names_the_keys_that_metrics_of_the_application_need() {
+    let server = RedisServer::start();
+    server.command(&["SET", "metrics:jobs?", "7"]);
+    server.command(&[
+        "ACL",
+        "SETUSER",
+        "monitor",
+        "on",
+        ">secret",
+        "resetkeys",
+        "~other:*",
+        "&*",
+        "+@all",
+    ]);
+    let further = "username: monitor\npassword: secret\nsessions: []\napplication_metrics:\n  \
+                   - { name: jobs_waiting, type: gauge, help: \"Jobs that wait\", key: \"metrics:jobs?\" }";
+    let config = config::fast(&[("redis", &server.address(), further)]);
+    let run = || exporter::run_with(&["check"], &[], Some(&config));
+    let ended = run();
+    assert!(ended.output.contains("0 of 1 metrics can be read"), "{}", ended.output);
+    assert!(
+        ended.output.contains("not available   application_metrics: "),
+        "{}",
+        ended.output
+    );
+    let line = mending_line(&ended.output);
+    assert_eq!(line, ["ACL", "SETUSER", "monitor", "%R~metrics:jobs\\?"]);
+    server.command(&line);
+    let ended = run();
+    is_complete(&ended);
+    assert!(ended.output.contains("1 of 1 metrics can be read"), "{}", ended.output);
+    assert!(!ended.output.contains("application_metrics:"), "{}", ended.output);
+}
+
+#[test]
+fn check_asks_whether_the_synthetic_session_may_be_written() {
+    let server = RedisServer::start();
+    let set_user = |rules: &[&str]| {
+        let mut words = vec!["ACL", "SETUSER", "monitor", "reset", "on", ">secret", "&*"];
+        words.extend(rules);
+        server.command(&words);
+    };
+    let further = "username: monitor\npassword: secret\nsessions: []\nsession_probe: { enabled: true }";
+    let config = config::fast(&[("redis", &server.address(), further)]);
+    let run = || exporter::run_with(&["check"], &[], Some(&config));
+
+    set_user(&["resetkeys", "+@all", "-expire"]);
+    let ended = run();
+    let denied = "the user may not run SET, GET, EXPIRE, DEL below redis-session-exporter:probe:";
+    assert!(ended.output.contains(denied), "{}", ended.output);
+    assert!(
+        ended.output.contains("not available   session_probe: "),
+        "{}",
+        ended.output
+    );
+    let line = mending_line(&ended.output);
+    for rule in ["+set", "+get", "+expire", "+del", "~redis-session-exporter:probe:*"] {
+        assert!(line.contains(&rule), "{rule}: {line:?}");
+    }
+    server.command(&line);
+    let ended = run();
+    is_complete(&ended);
+    assert!(
+        ended.output.contains("ok, the user may write below"),
+        "{}",
+        ended.output
+    );
+    assert!(!ended.output.contains("session_probe:"), "{}", ended.output);
+
+    // A user who may not ask: one denial, and the rules in words.
+    set_user(&["~*", "+@all", "-acl"]);
+    server.command(&["ACL", "LOG", "RESET"]);
+    let ended = run();
+    let rules = "it needs `~redis-session-exporter:probe:* +set +get +expire +del`";
+    assert!(ended.output.contains(rules), "{}", ended.output);
+    assert!(!ended.output.contains("ACL SETUSER"), "{}", ended.output);
+    assert_eq!(denials(&server).len(), 1);
+    assert_eq!(rejected(&server, "acl|dryrun"), 1);
+    assert_eq!(server.command(&["DBSIZE"]).integer(), 0, "check never writes");
 }
 
 #[test]

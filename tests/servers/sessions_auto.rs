@@ -1,5 +1,6 @@
 //! `sessions: auto`: stores are recognised by the layout of their keys, or nothing is said to be a session.
 
+use crate::permissions::rejected;
 use crate::sessions_scan::fill;
 use crate::support::config;
 use crate::support::exporter::{Exporter, run_with};
@@ -9,12 +10,12 @@ use crate::support::scrape::Scrape;
 use std::time::Duration;
 
 /// Long enough for several passes on a machine that compiles meanwhile.
-const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 const AUTO: &str = "sessions: auto";
 
 /// Sessions as connect-redis writes them: `sess:` and 32 letters of base64url, strings with a TTL.
-fn fill_connect_redis(client: &mut Client, count: usize) {
+pub fn fill_connect_redis(client: &mut Client, count: usize) {
     let mut random = fastrand::Rng::with_seed(count as u64);
     let letters: Vec<char> = ('a'..='z')
         .chain('A'..='Z')
@@ -97,5 +98,70 @@ fn once_recognises_and_counts_in_one_go() {
             line.contains("store=\"connect-redis\"") && line.ends_with(" 40"),
             "{line}"
         );
+    }
+}
+
+#[test]
+fn a_user_who_may_not_ask_for_types_is_told_what_to_grant() {
+    let server = RedisServer::start();
+    fill_connect_redis(&mut server.client(), 60);
+    // May run TYPE and PTTL, but on no key; or on every key, but not these commands. The latter takes no further rule for keys.
+    for (rules, said, mended) in [
+        (
+            &["resetkeys"][..],
+            "grant `+pttl +type %R~sess:*",
+            &["+type", "+pttl", "%R~sess:*"][..],
+        ),
+        (
+            &["~*", "-type", "-pttl"],
+            "grant `+pttl +type`, and `%R~sess:*",
+            &["+type", "+pttl"],
+        ),
+    ] {
+        let mut line = vec!["ACL", "SETUSER", "monitor", "reset", "on", ">secret", "&*", "+@all"];
+        line.extend(rules);
+        server.command(&line);
+        server.command(&["CONFIG", "RESETSTAT"]);
+        let further = format!("username: monitor\npassword: secret\n{AUTO}");
+        let config = config::fast(&[("redis", &server.address(), &further)]);
+        let exporter = Exporter::start(&config);
+        let examined = |scrape: &Scrape| {
+            let labels = [("instance", "redis"), ("db", "db0")];
+            scrape.value("session_scan_keys_total", &labels)
+        };
+        let unavailable = [("instance", "redis"), ("collector", "sessions"), ("reason", "denied")];
+        exporter.wait_for_instance("redis", "several looks, and it is said", BOUND, |scrape| {
+            examined(scrape) >= Some(4.0 * 60.0)
+                && scrape.value("redis_session_exporter_collector_unavailable", &unavailable) == Some(1.0)
+        });
+        assert_eq!(
+            (rejected(&server, "type"), rejected(&server, "pttl")),
+            (1, 1),
+            "one example, once: {rules:?}"
+        );
+        let log = exporter.log();
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+        for command in ["TYPE", "PTTL"] {
+            let count = log
+                .lines()
+                .filter(|line| line.contains(&format!("command={command}")))
+                .count();
+            assert_eq!(count, 1, "{log}");
+        }
+        drop(exporter);
+        let check = || run_with(&["check"], &[], Some(&config)).output;
+        let output = check();
+        let mending = output.lines().find(|line| line.contains("ACL SETUSER"));
+        let mending = mending.unwrap_or_else(|| panic!("{output}")).trim();
+        let (_, mending) = mending.split_once("ACL SETUSER").unwrap();
+        for rule in mended {
+            assert!(mending.split(' ').any(|word| word == *rule), "{rule}: {mending}");
+        }
+        let mut words = vec!["ACL", "SETUSER"];
+        words.extend(mending.split_whitespace());
+        server.command(&words);
+        let output = check();
+        assert!(!output.contains("ACL SETUSER"), "{output}");
+        assert!(output.contains("store connect-redis: 60 sessions"), "{output}");
     }
 }

@@ -12,19 +12,24 @@ const SUBJECT: &str = "notifications";
 /// ACL rule for the channels of events. Rules for channels exist since Redis 6.2.
 const CHANNELS: &str = "&__keyevent@*__:*";
 
-/// Says what is published, what is missing, and whether the user may listen.
-pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) {
+/// Says what is published, what is missing, and whether the user may listen. Gives back whether everything is told, or may be where nobody
+/// can say.
+pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) -> bool {
     let stores = config.sessions.configured();
     let is_off = !stores.is_empty() && stores.iter().all(|store| store.events == EventsMode::Off);
     if is_off || !config.collectors.get("events").copied().unwrap_or(true) {
-        return;
+        return false;
     }
     let command = Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"]);
     let deadline = Instant::now() + config.poll.timeout;
     let replies = connection.exchange(std::slice::from_ref(&command), deadline).await;
+    let mut is_complete = true;
     let sentence = match replies.as_deref() {
         Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text).and_then(Setting::parse) {
-            Some(setting) => of_setting(&setting),
+            Some(setting) => {
+                is_complete = Class::ALL.iter().all(|class| setting.class(*class) != Known::Off);
+                of_setting(&setting)
+            }
             None => "unknown to this server".to_owned(),
         },
         Ok([error @ Reply::Error(_)]) => {
@@ -35,7 +40,8 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, conne
         Err(error) => format!("unknown: {error}"),
     };
     report.line(SUBJECT, &sentence);
-    describe_listening(report, config).await;
+    let may_listen = describe_listening(report, config).await;
+    is_complete && may_listen
 }
 
 fn of_setting(setting: &Setting) -> String {
@@ -62,11 +68,11 @@ fn of_setting(setting: &Setting) -> String {
 }
 
 /// Whether the user may subscribe, on a connection of its own: one that listens can do nothing else.
-async fn describe_listening(report: &mut Report, config: &InstanceConfig) {
+async fn describe_listening(report: &mut Report, config: &InstanceConfig) -> bool {
     let deadline = Instant::now() + config.poll.timeout;
     let Ok((mut connection, _)) = Connector::new(config).connect(deadline).await else {
         // Said already by whoever connected first, or passing.
-        return;
+        return false;
     };
     let subscribe = Command::new(1, &["SUBSCRIBE"]).arg(channel(config.address.database, EventKind::New));
     let reply = connection.exchange(&[subscribe], deadline).await;
@@ -87,4 +93,5 @@ async fn describe_listening(report: &mut Report, config: &InstanceConfig) {
         Some(Unavailable::Unsupported) => report.line(SUBJECT, "this server has no SUBSCRIBE"),
         None => {}
     }
+    refusal.is_none()
 }

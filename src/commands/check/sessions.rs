@@ -1,10 +1,11 @@
 //! What `check` says about sessions: which stores there are, how many sessions each holds, and what cannot be read of them.
 
 use super::Report;
-use crate::config::{CountMode, InstanceConfig, SessionsConfig, StoreConfig};
+use crate::config::{CountMode, InstanceConfig, StoreConfig};
 use crate::poller::scan::{self, Missing, Recognised, ScanEnd, ScanMemory, ScanOutcome, ScanReport, ScanTask};
 use crate::redis::{Connector, Unavailable};
 use crate::sessions::figures::{Estimate, StoreFigures};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -14,43 +15,66 @@ const SUBJECT: &str = "sessions";
 /// Costs that a pass reports and that nobody here wants to know.
 const REPORT_QUEUE: usize = 8;
 
+/// What was found out about sessions.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// The stores that the daemon would count.
+    pub stores: Vec<StoreConfig>,
+    /// Whether they could be counted.
+    pub works: bool,
+    /// Share of sessions among all keys.
+    pub share_of_keys: Option<f64>,
+    /// What cannot be found out about single sessions.
+    pub missing: BTreeSet<Missing>,
+}
+
 /// Looks for the stores where the file leaves that to us, and takes one sample of each store as the daemon would.
-pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, is_replica: bool) {
+pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, is_replica: bool) -> Counted {
+    let stores = config.sessions.configured().to_vec();
+    let mut counted = Counted {
+        stores,
+        ..Counted::default()
+    };
     if !config.collectors.get(SUBJECT).copied().unwrap_or(true) {
-        return;
+        return counted;
     }
     if is_replica {
         report.line(
             SUBJECT,
             "not counted here, since this is a replica; the databases are for the day when it becomes the primary",
         );
-        return;
+        return counted;
     }
-    let stores = match &config.sessions {
-        SessionsConfig::Stores(stores) => stores.clone(),
-        SessionsConfig::Auto => recognised(report, config).await,
-    };
-    if stores.is_empty() {
+    if config.sessions.is_auto() {
+        counted.stores = recognised(report, config).await;
+    }
+    if counted.stores.is_empty() {
         report.line(
             SUBJECT,
             "no store: sessions_active and everything about sessions is absent",
         );
-        return;
+        return counted;
     }
     // A sample costs little, whatever the file says about counting; stores that are smaller are counted whole.
-    let sampled = stores.iter().cloned().map(|store| StoreConfig {
+    let sampled = counted.stores.iter().cloned().map(|store| StoreConfig {
         count: CountMode::Sample,
         ..store
     });
     let end = pass(config, sampled.collect()).await;
     match &end.outcome {
-        Ok(Some(outcome)) => describe_stores(report, &stores, outcome),
+        Ok(Some(outcome)) => {
+            counted.works = true;
+            describe_stores(report, &counted.stores, outcome);
+        }
         Ok(None) => {}
         Err(failure) => report.line(SUBJECT, &format!("cannot be counted: {}", failure.error)),
     }
     for missing in &end.missing {
-        describe_missing(report, &stores, missing);
+        describe_missing(report, &counted.stores, missing);
     }
+    counted.share_of_keys = end.share_of_keys;
+    counted.missing = end.missing;
+    counted
 }
 
 /// One paced pass; without stores it looks for them.
@@ -80,6 +104,7 @@ async fn recognised(report: &mut Report, config: &InstanceConfig) -> Vec<StoreCo
         return Vec::new();
     };
     describe_recognition(report, &found);
+    grant_recognition(report, &found);
     let database = config.address.database;
     let of_preset = |preset| StoreConfig::of_preset(preset, database);
     found.accepted.into_iter().map(of_preset).collect()
@@ -109,6 +134,26 @@ fn describe_recognition(report: &mut Report, found: &Recognised) {
     }
     for (preset, sentence) in &found.unsure {
         report.line(SUBJECT, &format!("not sure about {}: {sentence}", preset.name));
+    }
+}
+
+/// Notes what the user must be granted before a library whose names fit can be recognised; the sentence about it says why.
+fn grant_recognition(report: &mut Report, found: &Recognised) {
+    for (preset, _) in &found.unsure {
+        for missing in found.missing.iter().filter(|missing| missing.concerns(preset.name)) {
+            if missing.reason == Unavailable::Denied {
+                grant(report, missing, preset.matches.iter().copied());
+            }
+        }
+    }
+}
+
+/// Notes the rules for a command that is denied. Only a denial of keys asks for a rule for keys: a server refuses such a rule, and the whole
+/// line with it, for a user who may read all keys.
+fn grant<'globs>(report: &mut Report, missing: &Missing, globs: impl Iterator<Item = &'globs str>) {
+    report.denied(missing.command);
+    if missing.store.is_some() {
+        globs.for_each(|glob| report.may_read(glob));
     }
 }
 
@@ -160,11 +205,9 @@ fn describe_missing(report: &mut Report, stores: &[StoreConfig], missing: &Missi
             );
         }
         Unavailable::Denied => {
-            report.denied(missing.command);
-            let named = |store: &&StoreConfig| missing.store.as_ref().is_none_or(|name| *name == store.name);
-            for glob in stores.iter().filter(named).flat_map(|store| &store.matches) {
-                report.grants.insert(format!("%R~{glob}"));
-            }
+            let concerned = stores.iter().filter(|store| missing.concerns(&store.name));
+            let globs = concerned.flat_map(|store| store.matches.iter().map(String::as_str));
+            grant(report, missing, globs);
             report.line(
                 SUBJECT,
                 &format!("the user may not run {command} on the keys{of_store}; what needs it is absent"),

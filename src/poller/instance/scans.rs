@@ -177,7 +177,7 @@ impl Instance {
             let store = store.as_deref().unwrap_or("all");
             tracing::warn!(
                 instance = %self.name, %command, %store, reason = reason.as_label(),
-                "a command about single sessions is not to be had; sessions are counted, and the figures that need it are absent"
+                "a command about single sessions is not to be had; what needs it is absent, and `check` names what mends it"
             );
         }
         if let (Some(state), Some(first)) = (self.collector_states.get_mut("sessions"), missing.first()) {

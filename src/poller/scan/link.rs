@@ -161,10 +161,13 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
         Ok(info)
     }
 
-    /// Sends commands whose answers do not matter, now and at the beginning of each further connection.
+    /// Sends commands whose answers do not matter, now and at the beginning of each further connection, in place of earlier ones.
+    /// What is refused now is not said again.
     pub(super) async fn greet(&mut self, greetings: Vec<Command>) -> Result<Vec<Reply>, Stop> {
         let (replies, _) = self.exchange(&greetings).await?;
-        self.greetings.extend(greetings);
+        let said = greetings.into_iter().zip(&replies);
+        let accepted = said.filter(|(_, reply)| unavailability(reply).is_none());
+        self.greetings = accepted.map(|(greeting, _)| greeting).collect();
         Ok(replies)
     }
 

@@ -52,6 +52,13 @@ pub struct Missing {
     pub reason: Unavailable,
 }
 
+impl Missing {
+    /// Whether it is missing for this store.
+    pub fn concerns(&self, store: &str) -> bool {
+        self.store.as_deref().is_none_or(|name| name == store)
+    }
+}
+
 impl ScanMemory {
     /// Forgets what belongs to stores, after others were configured or recognised.
     pub fn forget_stores(&mut self) {
@@ -219,7 +226,7 @@ impl ScanMemory {
 }
 
 /// How the refusal of a command about the keys of one store is remembered. No command has a space in its name.
-fn refusal_name(command: DetailCommand, store: &str) -> String {
+pub(super) fn refusal_name(command: DetailCommand, store: &str) -> String {
     format!("{} {store}", command.name())
 }
 

@@ -231,7 +231,9 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
     end.dropped_apps = 0;
     if task.stores.is_empty() {
         let share = share_of(task);
-        end.recognised = Some(recognise::recognise(&task.config, share, link).await?);
+        let found = recognise::recognise(&task.config, share, link, &mut end.memory).await?;
+        end.missing.clone_from(&found.missing);
+        end.recognised = Some(found);
         return Ok(None);
     }
     let greetings = greetings(task, link, &end.memory, is_own);

@@ -1,14 +1,17 @@
 //! `sessions: auto`: a sample of keys is held against the presets, and what their names suggest is asked for its type and TTL.
 
 use super::link::{Link, Stop};
+use super::memory::{Missing, ScanMemory, refusal_name};
+use super::walk::FLOOR_SAMPLES;
 use super::{ScanProgress, ScanReport};
 use crate::config::InstanceConfig;
 use crate::config::presets::{KeyType, Preset};
-use crate::redis::{Command, Reply};
+use crate::redis::{Command, Reply, Unavailable, unavailability};
+use crate::sessions::details::{DetailCommand, denies_command};
 use crate::sessions::detect::{Candidate, Detector, KeyEvidence};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{PACED_COUNT, Page, UNPACED_COUNT};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +23,9 @@ const MOST_EMPTY_STEPS: u32 = 1000;
 
 /// Examples that one paced batch asks about, at two commands each.
 const EXAMPLES_PER_BATCH: usize = 16;
+
+/// What examples are asked for. The type comes first: without it a key is no evidence.
+const ASKED: [DetailCommand; 2] = [DetailCommand::Type, DetailCommand::Pttl];
 
 /// Shortest rest worth a timer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
@@ -33,18 +39,24 @@ pub struct Recognised {
     pub unsure: Vec<(&'static Preset, String)>,
     /// How many keys were looked at.
     pub keys_observed: u64,
+    /// What the user may not ask about the keys of presets whose names fit, with the preset's name as that of the store.
+    pub missing: BTreeSet<Missing>,
 }
 
-/// Looks at up to `scan.sample_keys` keys of the address's database.
+/// Looks at up to `scan.sample_keys` keys of the address's database. What is refused on the way is kept in `memory` and not asked for
+/// again before it is forgotten there.
 pub(super) async fn recognise<R: From<ScanReport> + Send>(
     config: &InstanceConfig,
     share: f64,
     link: &mut Link<'_, R>,
+    memory: &mut ScanMemory,
 ) -> Result<Recognised, Stop> {
     let database = config.address.database;
     link.select(database).await?;
     let mut sample = Sample {
         config,
+        memory,
+        missing: BTreeSet::new(),
         pacer: Pacer::new(share),
         detector: Detector::new(),
         count: if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT },
@@ -64,6 +76,8 @@ pub(super) async fn recognise<R: From<ScanReport> + Send>(
 /// A sample of keys on its way.
 struct Sample<'a> {
     config: &'a InstanceConfig,
+    memory: &'a mut ScanMemory,
+    missing: BTreeSet<Missing>,
     pacer: Pacer,
     detector: Detector,
     count: u32,
@@ -72,6 +86,11 @@ struct Sample<'a> {
 
 impl Sample<'_> {
     async fn run<R: From<ScanReport> + Send>(&mut self, link: &mut Link<'_, R>) -> Result<Recognised, Stop> {
+        for _ in 0..FLOOR_SAMPLES {
+            let command = Command::new(1, &["SELECT"]).arg(self.config.address.database.to_string());
+            let (_, round_trip) = link.exchange(&[command]).await?;
+            self.pacer.note_floor(round_trip);
+        }
         self.observe(link).await?;
         let mut evidence = BTreeMap::new();
         for candidate in self.detector.candidates() {
@@ -79,14 +98,15 @@ impl Sample<'_> {
             evidence.insert(candidate.preset.name, found);
         }
         let recognition = self.detector.verdict(&evidence);
+        let unsure = recognition.unsure.into_iter().map(|unsure| {
+            let denial = denial(unsure.preset, &self.missing);
+            (unsure.preset, denial.unwrap_or(unsure.sentence))
+        });
         Ok(Recognised {
             accepted: recognition.accepted,
-            unsure: recognition
-                .unsure
-                .into_iter()
-                .map(|unsure| (unsure.preset, unsure.sentence))
-                .collect(),
+            unsure: unsure.collect(),
             keys_observed: self.detector.keys_observed(),
+            missing: std::mem::take(&mut self.missing),
         })
     }
 
@@ -122,28 +142,68 @@ impl Sample<'_> {
         Ok(())
     }
 
-    /// Asks for type and TTL of a candidate's examples. A user who may not know one of them leaves it unknown.
+    /// Asks for type and TTL of a candidate's examples. One example first: a user who may not ask costs the server two denials then, and
+    /// not two for each example.
     async fn ask<R: From<ScanReport> + Send>(
         &mut self,
         candidate: &Candidate,
         link: &mut Link<'_, R>,
     ) -> Result<Vec<KeyEvidence>, Stop> {
+        let preset = candidate.preset.name;
         let mut evidence = Vec::new();
-        for examples in candidate.examples.chunks(EXAMPLES_PER_BATCH) {
+        let (first, others) = candidate.examples.split_at(candidate.examples.len().min(1));
+        for examples in std::iter::once(first).chain(others.chunks(EXAMPLES_PER_BATCH)) {
+            let is_free = |command: &DetailCommand| self.refusal(*command, preset).is_none();
+            let asked: Vec<DetailCommand> = ASKED.into_iter().filter(is_free).collect();
+            if examples.is_empty() || !asked.contains(&DetailCommand::Type) {
+                break;
+            }
             let about = |key: &Vec<u8>| {
-                let key = key.as_slice();
-                [Command::new(1, &["TYPE"]).arg(key), Command::new(1, &["PTTL"]).arg(key)]
+                let key = key.clone();
+                asked
+                    .iter()
+                    .map(move |command| Command::new(1, &[command.name()]).arg(key.clone()))
+                    .collect::<Vec<_>>()
             };
             let batch: Vec<Command> = examples.iter().flat_map(about).collect();
             let (replies, round_trip) = link.exchange(&batch).await?;
             self.lookups += batch.len() as u64;
-            evidence.extend(replies.chunks_exact(2).filter_map(|pair| match pair {
-                [kind, left] => Some(evidence_of(kind, left)),
-                _ => None,
-            }));
+            for replies in replies.chunks_exact(asked.len()) {
+                for (command, reply) in asked.iter().zip(replies) {
+                    self.note_refusal(*command, preset, reply);
+                }
+                evidence.push(evidence_of(&asked, replies));
+            }
             self.rest(round_trip, batch.len()).await;
         }
+        for command in ASKED {
+            let general = self.memory.refusal(command.name());
+            if let Some(reason) = self.refusal(command, preset) {
+                self.missing.insert(Missing {
+                    command: command.name(),
+                    store: general.is_none().then(|| preset.to_owned()),
+                    reason,
+                });
+            }
+        }
         Ok(evidence)
+    }
+
+    /// Why a command is not to be asked about the keys of a preset: because of the command itself, or of these keys.
+    fn refusal(&self, command: DetailCommand, preset: &str) -> Option<Unavailable> {
+        let own = refusal_name(command, preset);
+        let general = self.memory.refusal(command.name());
+        general.or_else(|| self.memory.refusal(&own))
+    }
+
+    fn note_refusal(&mut self, command: DetailCommand, preset: &str, reply: &Reply) {
+        let Some(reason) = unavailability(reply) else { return };
+        let now = Instant::now();
+        if reason == Unavailable::Unsupported || denies_command(reply) {
+            self.memory.refuse(command.name(), reason, now);
+        } else {
+            self.memory.refuse(&refusal_name(command, preset), reason, now);
+        }
     }
 
     async fn rest(&mut self, round_trip: Duration, work: usize) {
@@ -156,20 +216,55 @@ impl Sample<'_> {
     }
 }
 
-/// What TYPE and PTTL say of a key.
-fn evidence_of(kind: &Reply, left: &Reply) -> KeyEvidence {
-    let name = match kind {
-        Reply::Simple(name) => name.as_ref(),
-        _ => b"",
+/// What the user must be granted so that this preset can be recognised, in a sentence; `None` when nothing was denied.
+///
+/// A denied command leaves open whether the keys are denied too, and a user who may read all keys takes no further rule for keys.
+fn denial(preset: &Preset, missing: &BTreeSet<Missing>) -> Option<String> {
+    let denied: Vec<&Missing> = missing
+        .iter()
+        .filter(|missing| missing.concerns(preset.name) && missing.reason == Unavailable::Denied)
+        .collect();
+    let of_type = denied
+        .iter()
+        .find(|missing| missing.command == DetailCommand::Type.name())?;
+    let join = |words: Vec<String>, between: &str| words.join(between);
+    let commands = join(
+        denied.iter().map(|missing| missing.command.to_uppercase()).collect(),
+        " and ",
+    );
+    let rules = join(
+        denied.iter().map(|missing| format!("+{}", missing.command)).collect(),
+        " ",
+    );
+    let keys = join(preset.matches.iter().map(|glob| format!("%R~{glob}")).collect(), " ");
+    let grant = match of_type.store {
+        Some(_) => format!("`{rules} {keys}`"),
+        None => format!("`{rules}`, and `{keys}` unless it may read all keys"),
     };
-    KeyEvidence {
-        key_type: KeyType::ALL.into_iter().find(|known| known.as_str().as_bytes() == name),
-        has_ttl: match left {
-            Reply::Integer(-1) => Some(false),
-            Reply::Integer(left) if *left >= 0 => Some(true),
-            _ => None,
-        },
+    Some(format!(
+        "its keys have the right names, but the user may not run {commands} on them: grant {grant}, or write `preset: {}` under `sessions`.",
+        preset.name
+    ))
+}
+
+/// What the replies to these commands say of a key.
+fn evidence_of(asked: &[DetailCommand], replies: &[Reply]) -> KeyEvidence {
+    let mut evidence = KeyEvidence {
+        key_type: None,
+        has_ttl: None,
+    };
+    for (command, reply) in asked.iter().zip(replies) {
+        match (command, reply) {
+            (DetailCommand::Type, Reply::Simple(name)) => {
+                let is_named = |known: &KeyType| known.as_str().as_bytes() == name.as_ref();
+                evidence.key_type = KeyType::ALL.into_iter().find(is_named);
+            }
+            (DetailCommand::Pttl, Reply::Integer(-1)) => evidence.has_ttl = Some(false),
+            (DetailCommand::Pttl, Reply::Integer(left)) if *left >= 0 => evidence.has_ttl = Some(true),
+            _ => {}
+        }
     }
+    evidence
 }
 
 #[cfg(test)]
@@ -180,16 +275,49 @@ mod tests {
     fn what_is_not_known_is_no_evidence() {
         let error = || Reply::Error("NOPERM no".into());
         let kind = |name: &'static str| Reply::Simple(name.into());
-        let pair = |evidence: KeyEvidence| (evidence.key_type, evidence.has_ttl);
+        let of = |asked: &[DetailCommand], replies: &[Reply]| {
+            let evidence = evidence_of(asked, replies);
+            (evidence.key_type, evidence.has_ttl)
+        };
         assert_eq!(
-            pair(evidence_of(&kind("string"), &Reply::Integer(5))),
+            of(&ASKED, &[kind("string"), Reply::Integer(5)]),
             (Some(KeyType::String), Some(true))
         );
         assert_eq!(
-            pair(evidence_of(&kind("hash"), &Reply::Integer(-1))),
+            of(&ASKED, &[kind("hash"), Reply::Integer(-1)]),
             (Some(KeyType::Hash), Some(false))
         );
-        assert_eq!(pair(evidence_of(&kind("none"), &Reply::Integer(-2))), (None, None));
-        assert_eq!(pair(evidence_of(&error(), &error())), (None, None));
+        assert_eq!(of(&ASKED, &[kind("none"), Reply::Integer(-2)]), (None, None));
+        assert_eq!(of(&ASKED, &[error(), error()]), (None, None));
+        assert_eq!(of(&ASKED[..1], &[kind("hash")]), (Some(KeyType::Hash), None));
+    }
+
+    #[test]
+    fn what_is_denied_is_named_with_its_grants() {
+        let preset = crate::config::presets::ALL
+            .iter()
+            .find(|preset| preset.name == "connect-redis")
+            .unwrap();
+        let missing = |command, store: Option<&str>, reason| Missing {
+            command,
+            store: store.map(str::to_owned),
+            reason,
+        };
+        let both = |store| {
+            let missing = ["type", "pttl"].map(|command| missing(command, store, Unavailable::Denied));
+            denial(preset, &BTreeSet::from(missing)).unwrap()
+        };
+        let of_keys = both(Some("connect-redis"));
+        assert!(of_keys.contains("PTTL and TYPE"), "{of_keys}");
+        assert!(of_keys.contains("`+pttl +type %R~sess:*"), "{of_keys}");
+        let of_commands = both(None);
+        assert!(of_commands.contains("`+pttl +type`, and `%R~sess:*"), "{of_commands}");
+        for other in [
+            missing("pttl", Some("connect-redis"), Unavailable::Denied),
+            missing("type", Some("laravel"), Unavailable::Denied),
+            missing("type", Some("connect-redis"), Unavailable::Unsupported),
+        ] {
+            assert_eq!(denial(preset, &BTreeSet::from([other])), None);
+        }
     }
 }

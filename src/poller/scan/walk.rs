@@ -15,7 +15,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Round trips of a cheap command at the start of a pass, of which the shortest counts as the network's. The first exchange of a
 /// connection is slow; three more are enough to see a quick one.
-const FLOOR_SAMPLES: usize = 3;
+pub(super) const FLOOR_SAMPLES: usize = 3;
 
 /// Shortest rest worth a timer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);

@@ -4,7 +4,7 @@ use super::super::Instance;
 use crate::collectors::events;
 use crate::poller::events::Sampled;
 use crate::redis::{CAPABILITY_LIFETIME, Command, Connection, Reply, Unavailable, unavailability};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ pub(super) struct Ttls {
     waiting: VecDeque<Sampled>,
     /// Stores, by name, whose sessions the user may not ask for their TTL, and since when that is known.
     denied: BTreeMap<String, Instant>,
+    /// Stores, by name, whose sessions the user may ask for their TTL.
+    proven: BTreeSet<String>,
 }
 
 impl Ttls {
@@ -103,25 +105,60 @@ impl Instance {
         if sampled.is_empty() || self.config.is_replaced(events::TTL.name) {
             return;
         }
+        // One session of each store first: what the user may not ask costs the server one denial, not one for each session.
+        let (first, others) = self.split_unproven(sampled);
+        if self.ask_batch(first).await {
+            let is_proven = |sampled: &Sampled| {
+                let stores = self.ttl_stores(sampled);
+                !stores.is_empty() && stores.iter().all(|name| self.counts.ttls.proven.contains(name))
+            };
+            let others = others.into_iter().filter(is_proven).collect();
+            self.ask_batch(others).await;
+        }
+        self.show_events();
+    }
+
+    /// The first session of each store of which it is not known whether the user may ask for its TTL, and all the others.
+    fn split_unproven(&self, sampled: Vec<Sampled>) -> (Vec<Sampled>, Vec<Sampled>) {
+        let mut tried = self.counts.ttls.proven.clone();
+        sampled.into_iter().partition(|sampled| {
+            let stores = self.ttl_stores(sampled);
+            let is_new = stores.iter().any(|name| !tried.contains(name));
+            tried.extend(stores);
+            is_new
+        })
+    }
+
+    /// Asks for these TTLs in one exchange. Gives back whether more may be asked.
+    async fn ask_batch(&mut self, sampled: Vec<Sampled>) -> bool {
+        if sampled.is_empty() {
+            return true;
+        }
         // A sample: while there is no connection, nothing is asked for.
         if !self.connection.as_mut().is_some_and(Connection::is_idle_and_open) {
-            return;
+            return false;
         }
         let Some(connection) = self.connection.as_mut() else {
-            return;
+            return false;
         };
         let (commands, steps) = batch(&sampled, self.config.address.database);
-        match connection.exchange(&commands, now + self.config.poll.timeout).await {
-            Ok(replies) => self.on_ttls(&sampled, &steps, &replies),
+        match connection
+            .exchange(&commands, Instant::now() + self.config.poll.timeout)
+            .await
+        {
+            Ok(replies) => {
+                self.on_ttls(&sampled, &steps, &replies);
+                true
+            }
             Err(error) => {
                 if !error.reason.is_answer() {
                     self.connection = None;
                 }
                 self.fail(&error, false, false);
                 self.publish_ping();
+                false
             }
         }
-        self.show_events();
     }
 
     /// The names of the stores of a session that may be asked for TTLs.
@@ -164,11 +201,14 @@ impl Instance {
                     instance = %self.name, store = %name,
                     "the Redis user may not run PTTL on these sessions; session_ttl_seconds is absent for them"
                 );
+                self.counts.ttls.proven.remove(&name);
                 self.counts.ttls.denied.insert(name, Instant::now());
             }
             return;
         }
         let Reply::Integer(milliseconds) = reply else { return };
+        let stores = self.ttl_stores(sampled);
+        self.counts.ttls.proven.extend(stores);
         *self
             .accumulators
             .keyspace_lookups
