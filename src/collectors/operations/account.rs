@@ -10,6 +10,10 @@ use super::super::{OwnCalls, PollContext};
 use super::mapping;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How much too early `uptime_in_seconds` may put a server's start: it is the difference of two clocks of whole seconds, so that a server
+/// of a tenth of a second may say 1.
+const START_ROUNDING_SECONDS: f64 = 1.0;
+
 /// Totals of one command as the server keeps them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
@@ -227,7 +231,7 @@ fn continuity(before: Option<&Reading>, now: &Reading) -> Continuity {
         _ if is_same_run && !fell => Continuity::Continued,
         _ if is_same_run => Continuity::BeganAnew,
         // Another server that has run for longer (a failover behind one address) has a past that is not ours to count.
-        Some(started_at) if started_at < before.read_at => Continuity::Unknown,
+        Some(started_at) if started_at + START_ROUNDING_SECONDS < before.read_at => Continuity::Unknown,
         Some(_) => Continuity::BeganAnew,
         None if fell => Continuity::BeganAnew,
         None => Continuity::Unknown,
@@ -325,6 +329,22 @@ mod tests {
         let (continuity, foreign) = account.advance(failover);
         assert_eq!(continuity, Continuity::Unknown);
         assert!(foreign.is_empty());
+    }
+
+    #[test]
+    fn a_restart_within_the_second_of_a_poll_is_no_other_server() {
+        for (started_at, expected) in [
+            (1000.0, Continuity::BeganAnew),
+            (999.1, Continuity::BeganAnew),
+            (998.9, Continuity::Unknown),
+        ] {
+            let mut account = Account::default();
+            account.advance(reading("a", totals(100, 0, 0), (0, 0)));
+            let mut restarted = reading("b", totals(2, 0, 0), (0, 0));
+            (restarted.started_at, restarted.read_at) = (Some(started_at), 1000.3);
+            let (continuity, _) = account.advance(restarted);
+            assert_eq!(continuity, expected, "{started_at}");
+        }
     }
 
     #[test]
