@@ -216,6 +216,30 @@ fn a_flush_under_way_gives_right_or_no_numbers() {
 }
 
 #[test]
+fn a_flush_of_another_database_takes_no_pass_away() {
+    let server = RedisServer::start();
+    let exporter = under_way(&server, STORE);
+    let mut client = server.client();
+    // Logouts beside a cache that is emptied now and then.
+    let ended: Vec<Vec<Vec<u8>>> = (0..KEYS / 10)
+        .map(|number| vec![b"DEL".to_vec(), format!("sess:{number}").into_bytes()])
+        .collect();
+    client.pipeline(&ended);
+    client.command(&["SELECT", "5"]);
+    client.command(&["SET", "cache", "x"]);
+    client.command(&["FLUSHDB"]);
+    let scrape = exporter.wait_for_instance("redis", "counted", BOUND, |scrape| active(scrape).is_some());
+    let keys = scrape.sum("session_scan_keys_total", &[("instance", "redis")]);
+    assert!(
+        keys <= KEYS as f64 * 1.5,
+        "one pass was enough: {keys} keys were examined"
+    );
+    exporter.wait_for_instance("redis", "the new count", BOUND, |scrape| {
+        active(scrape) == Some((KEYS - KEYS / 10) as f64)
+    });
+}
+
+#[test]
 fn keys_that_end_between_scan_and_the_look_at_them_do_no_harm() {
     let server = RedisServer::start();
     let mut client = server.client();

@@ -256,6 +256,7 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
         let mut pass = DatabaseScan {
             task,
             memory: &mut end.memory,
+            is_own,
             database,
             lookups: 0,
         };
@@ -317,6 +318,8 @@ fn greetings<R: From<ScanReport> + Send>(
 struct DatabaseScan<'a> {
     task: &'a ScanTask,
     memory: &'a mut ScanMemory,
+    /// Whether the instance itself is scanned, and not a replica in its place.
+    is_own: bool,
     database: u32,
     lookups: u64,
 }
@@ -364,7 +367,7 @@ impl DatabaseScan<'_> {
             }
         });
         let keys = DatabasePass::new(stores.collect(), extent, &limits);
-        let walk = Walk::new(config, share, database, keys, self.lookups);
+        let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups);
         let walked = walk.run(link, before, &mut refusals).await?;
         if let Some(reason) = refusals.size {
             self.memory.refuse("dbsize", reason, Instant::now());
