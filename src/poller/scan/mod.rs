@@ -35,6 +35,8 @@ pub struct ScanOutcome {
     pub stores: BTreeMap<usize, StoreFigures>,
     /// When the pass ended.
     pub ended_at: SystemTime,
+    /// Whether a replica was scanned in place of the instance.
+    pub at_replica: bool,
 }
 
 /// One database of a complete pass.
@@ -46,6 +48,8 @@ pub struct DatabaseOutcome {
     pub duration: Duration,
     /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
     pub coverage_ratio: Option<f64>,
+    /// Share of the keys that the pass looked at, 0 to 1.
+    pub covered: f64,
     /// Keys that have expired and that the server has not deleted when the pass ended, as estimated from those that the pass met;
     /// absent when the user may not run DBSIZE.
     pub undeleted: Option<f64>,
@@ -101,6 +105,9 @@ impl ScanFailure {
 /// How often one pass begins anew because the data changed under it. A server whose data is replaced more often has no count worth
 /// the name.
 const MOST_STARTS: u32 = 3;
+
+/// Keys of `StoreFigures::active` that take no place among the values of `app`: no value, and the rest.
+const UNNAMED_APPS: usize = 2;
 
 /// What a pass is to do.
 #[derive(Debug)]
@@ -266,8 +273,10 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             let Some(store) = task.stores.get(result.store) else {
                 continue;
             };
-            end.missing
-                .extend(end.memory.note_store(store, database, &result, started));
+            end.missing.extend(
+                end.memory
+                    .note_store(store, database, &result, walked.outcome.covered, started),
+            );
             end.dropped_apps += u64::from(result.dropped_apps);
             if let Some(count) = exact.get(&result.store) {
                 result.counts = vec![(None, Estimate::exact(*count as f64))];
@@ -281,12 +290,16 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             }
         }
     }
+    let exceeds =
+        |figures: &&StoreFigures| figures.active.len() > task.config.label_values.saturating_add(UNNAMED_APPS);
+    end.dropped_apps += stores.values().filter(exceeds).count() as u64;
     end.share_of_keys = share_of_keys(link, &stores).await?;
     Ok(Some(ScanOutcome {
         duration: started.elapsed(),
         databases,
         stores,
         ended_at: SystemTime::now(),
+        at_replica: !is_own,
     }))
 }
 

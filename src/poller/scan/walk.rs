@@ -219,6 +219,7 @@ impl<'a> Walk<'a> {
                 database: self.database,
                 duration: self.started.elapsed(),
                 coverage_ratio: before.size.map(|size| self.keys.coverage_ratio(size)),
+                covered: self.keys.covered(sizes),
                 undeleted: self.undeleted(sizes),
             },
             keys_examined,
