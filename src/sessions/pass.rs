@@ -313,16 +313,18 @@ impl DatabasePass {
         batch
     }
 
-    /// Takes in the answers to [`DatabasePass::push_details`], which come first among `replies`; gives back the rest.
-    pub fn note_details<'r>(&mut self, batch: &DetailBatch, mut replies: &'r [Reply]) -> &'r [Reply] {
+    /// Takes in the answers to [`DatabasePass::push_details`], which come first among `replies`; gives back the rest, and how many
+    /// answers the server counts as misses of the keyspace.
+    pub fn note_details<'r>(&mut self, batch: &DetailBatch, mut replies: &'r [Reply]) -> (&'r [Reply], u64) {
+        let mut misses = 0;
         for (number, picked, asked) in &batch.asked {
             let (own, rest) = replies.split_at(asked.len().min(replies.len()));
             replies = rest;
             if let Some(store) = self.stores.get_mut(*number) {
-                store.details.note(picked, asked, own);
+                misses += store.details.note(picked, asked, own);
             }
         }
-        replies
+        (replies, misses)
     }
 
     /// Takes the cursor of a step's reply and decides whether the pass goes on. The keys are looked at by

@@ -111,10 +111,12 @@ impl Instance {
             keys_examined,
             redis_seconds,
             lookups,
+            misses,
         } = progress;
         *self.accumulators.scanned_keys.entry(database).or_default() += keys_examined;
         *self.accumulators.scan_redis_seconds.entry(database).or_default() += redis_seconds;
         *self.accumulators.keyspace_lookups.entry(database).or_default() += lookups;
+        self.accumulators.keyspace_misses += misses;
         let counters = publish::session_counters(&self.accumulators);
         self.show("sessions", publish::COUNTERS, counters, None);
     }

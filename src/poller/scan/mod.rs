@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use walk::{StateRefusals, Walk, Walked, state_of};
+use walk::{Lookups, StateRefusals, Walk, Walked, state_of};
 
 /// What one pass over all databases of an instance found.
 #[derive(Debug, Clone)]
@@ -64,8 +64,10 @@ pub struct ScanProgress {
     pub keys_examined: u64,
     /// Server time as estimated from round trips, in seconds.
     pub redis_seconds: f64,
-    /// Hits and misses of the keyspace that the server counted for it.
+    /// Hits and misses of the keyspace that the instance counted for it; 0 where a replica was scanned.
     pub lookups: u64,
+    /// The misses among them.
+    pub misses: u64,
 }
 
 /// What a scan tells while it goes on.
@@ -265,7 +267,7 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             memory: &mut end.memory,
             is_own,
             database,
-            lookups: 0,
+            lookups: Lookups::default(),
         };
         let (walked, exact) = pass.run(link).await?;
         databases.push(walked.outcome);
@@ -327,6 +329,9 @@ fn greetings<R: From<ScanReport> + Send>(
     greetings
 }
 
+/// Lookups that asking an index takes: TYPE and ZCOUNT.
+const INDEX_LOOKUPS: u64 = 2;
+
 /// The scan of one database.
 struct DatabaseScan<'a> {
     task: &'a ScanTask,
@@ -334,7 +339,7 @@ struct DatabaseScan<'a> {
     /// Whether the instance itself is scanned, and not a replica in its place.
     is_own: bool,
     database: u32,
-    lookups: u64,
+    lookups: Lookups,
 }
 
 impl DatabaseScan<'_> {
@@ -422,7 +427,11 @@ impl DatabaseScan<'_> {
             let type_of = Command::new(1, &["TYPE"]).arg(key);
             let count = Command::new(1, &["ZCOUNT"]).arg(key).arg(now.to_string()).arg("+inf");
             let (replies, _) = link.exchange(&[type_of, count]).await?;
-            self.lookups += 2;
+            let is_missing = |reply: &Reply| matches!(reply, Reply::Simple(kind) if &kind[..] == b"none");
+            self.lookups.all += INDEX_LOOKUPS;
+            if replies.first().is_some_and(is_missing) {
+                self.lookups.misses += INDEX_LOOKUPS;
+            }
             let said = format!("index {} {}", self.database, store.name);
             match replies.as_slice() {
                 // The type, since a set that is not there counts 0 as well.

@@ -142,7 +142,7 @@ pub(super) struct Walk<'a> {
     keys: DatabasePass,
     pacer: Pacer,
     random: fastrand::Rng,
-    lookups: u64,
+    lookups: Lookups,
     /// Whether the instance itself is scanned, and not a replica in its place.
     is_own: bool,
     /// Whether DBSIZE goes before and after each SCAN, which shows what expired keys the SCAN made the server delete, and whether the
@@ -155,7 +155,16 @@ pub(super) struct Walk<'a> {
     /// Expired keys that our SCANs met.
     deleted: u64,
     /// When the cost was last reported, and what it was: keys, seconds of the server, lookups.
-    told: (Instant, u64, f64, u64),
+    told: (Instant, u64, f64, Lookups),
+}
+
+/// Lookups of the keyspace that the server counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lookups {
+    /// Hits and misses.
+    pub all: u64,
+    /// Those that found nothing.
+    pub misses: u64,
 }
 
 /// What a walk leaves behind.
@@ -175,7 +184,7 @@ impl<'a> Walk<'a> {
         share: f64,
         database: u32,
         keys: DatabasePass,
-        lookups: u64,
+        lookups: Lookups,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -192,7 +201,7 @@ impl<'a> Walk<'a> {
             last_size: None,
             fall: Fall::default(),
             deleted: 0,
-            told: (started, 0, 0.0, 0),
+            told: (started, 0, 0.0, Lookups::default()),
         }
     }
 
@@ -280,8 +289,9 @@ impl<'a> Walk<'a> {
             };
             absorbed?;
             let size_after = if scans && self.weighs { replies.pop() } else { None };
-            let mut replies_left = self.keys.note_details(&details, &replies);
-            self.lookups += details.lookups();
+            let (mut replies_left, misses) = self.keys.note_details(&details, &replies);
+            self.lookups.all += details.lookups();
+            self.lookups.misses += misses;
             if scans {
                 let Some((reply, size_before)) = replies_left.split_last() else {
                     return Err(Stop::failed(link.shape_error("SCAN")));
@@ -369,8 +379,8 @@ impl<'a> Walk<'a> {
             database: self.database,
             keys_examined: self.told.1 - keys,
             redis_seconds: self.told.2 - seconds,
-            // What a replica looked up is not among the hits and misses of the instance.
-            lookups: if self.is_own { self.told.3 - lookups } else { 0 },
+            lookups: self.told.3.all - lookups.all,
+            misses: self.told.3.misses - lookups.misses,
         };
         link.report(ScanReport::Progress(progress)).await;
     }

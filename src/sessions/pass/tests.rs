@@ -270,7 +270,7 @@ fn details_are_asked_beside_the_next_step() {
         assert_eq!(batch.lookups(), expected as u64);
         let mut replies: Vec<Reply> = commands.iter().map(|_| Reply::Integer(60_000)).collect();
         replies.push(Reply::Null);
-        left.push(pass.note_details(&batch, &replies).len());
+        left.push(pass.note_details(&batch, &replies).0.len());
     }
     assert_eq!(left, [1, 1, 1]);
     let results = pass.finish(None);
