@@ -165,6 +165,8 @@ impl Instance {
         let lifetime = self.config.poll.scan_stale_after(outcome.duration);
         let samples = publish::session_samples(&self.stores, outcome);
         self.show("sessions", publish::VALUES, samples, Some(lifetime));
+        let lasting = publish::lasting_session_samples(&self.stores, outcome);
+        self.show("sessions", publish::LASTING, lasting, None);
         self.note_counts(outcome, lifetime);
         self.last_success.insert("scan", outcome.ended_at);
         self.note_share_of_keys(share_of_keys);

@@ -43,7 +43,6 @@ const EMPTIED_SHARE: f64 = 0.5;
 /// while others see an empty database already. A smaller one is freed before anybody can ask.
 const FEWER_KEYS: u64 = 1000;
 
-
 /// What is known of a database before and after a walk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DatabaseState {
