@@ -246,7 +246,7 @@ pub static SCAN_COVERAGE: Descriptor = Descriptor::new(
 pub static SCAN_LAST_SUCCESS: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "session_scan_last_success_timestamp_seconds",
-    "When the last pass over the database ended well, in seconds since 1970.",
+    "When the last pass over the database ended well, in seconds since 1970. Stays when its figures have become too old.",
     "this exporter: SCAN",
 )
 .with_labels(&["db"]);
@@ -255,7 +255,7 @@ pub static SCAN_LAST_SUCCESS: Descriptor = Descriptor::new(
 pub static SCAN_REDIS_SECONDS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "session_scan_redis_seconds_total",
-    "Time that scans have kept the server busy, estimated from their round trips less the network's, and never below 1 µs per key: rather too much than too little. The pace (scan.redis_share) is held against it.",
+    "Time that scans have kept the server busy, that of a replica where one is scanned (scan_from), estimated from their round trips less the network's, and never below 1 µs per key: rather too much than too little. The pace (scan.redis_share) is held against it.",
     "this exporter: SCAN",
 )
 .with_labels(&["db"]);
@@ -265,7 +265,7 @@ pub static SCAN_LOOKUPS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "session_scan_keyspace_lookups_total",
     "Lookups that this exporter has added to keyspace_hits and keyspace_misses of the server: PTTL, TYPE, GETRANGE and ZCOUNT of scans, PTTL of new sessions, GET of the synthetic session, reads of application_metrics. \
-     SCAN and MEMORY USAGE add none.",
+     SCAN and MEMORY USAGE add none, and a replica that is scanned adds none to the server's.",
     "this exporter: scan commands",
 )
 .with_labels(&["db"]);

@@ -24,6 +24,9 @@ pub const VALUES: &str = "values";
 /// Part of the section `sessions` that holds the counts, which events change between scans.
 pub const ACTIVE: &str = "active";
 
+/// Part of the section `sessions` that outlives the counts: what is configured, and when they were last right.
+pub const LASTING: &str = "lasting";
+
 /// Part of a section that holds counters which the daemon keeps itself; they never expire.
 pub const COUNTERS: &str = "counters";
 
@@ -126,16 +129,6 @@ pub fn session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples
         if let Some(figures) = outcome.stores.get(&index) {
             push_figures(&mut samples, store, figures);
         }
-        if let Some(capacity) = store.capacity {
-            samples.push_with(&sessions::MAX_CAPACITY, store_label(&store.name), capacity as f64);
-        }
-        if let Some(expected) = store.expected_ttl {
-            samples.push_with(
-                &sessions::EXPECTED_TTL,
-                store_label(&store.name),
-                expected.as_secs_f64(),
-            );
-        }
     }
     for database in &outcome.databases {
         let label = || database_label(database.database);
@@ -143,7 +136,25 @@ pub fn session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples
         if let Some(ratio) = database.coverage_ratio {
             samples.push_with(&sessions::SCAN_COVERAGE, label(), ratio);
         }
-        samples.push_with(&sessions::SCAN_LAST_SUCCESS, label(), unix_seconds(outcome.ended_at));
+    }
+    samples
+}
+
+/// What stays when the figures of a complete pass have become too old.
+pub fn lasting_session_samples(stores: &[StoreConfig], outcome: &ScanOutcome) -> Samples {
+    let mut samples = Samples::new();
+    for store in stores {
+        let label = || store_label(&store.name);
+        if let Some(capacity) = store.capacity {
+            samples.push_with(&sessions::MAX_CAPACITY, label(), capacity as f64);
+        }
+        if let Some(expected) = store.expected_ttl {
+            samples.push_with(&sessions::EXPECTED_TTL, label(), expected.as_secs_f64());
+        }
+    }
+    for database in &outcome.databases {
+        let label = database_label(database.database);
+        samples.push_with(&sessions::SCAN_LAST_SUCCESS, label, unix_seconds(outcome.ended_at));
     }
     samples
 }

@@ -218,8 +218,9 @@ impl DetailSample {
         }
     }
 
-    /// Takes in the answers about one session, one for each of `asked`.
-    pub fn note(&mut self, picked: &Picked, asked: &[DetailCommand], replies: &[Reply]) {
+    /// Takes in the answers about one session, one for each of `asked`. Gives back how many of them the server counts as misses of the
+    /// keyspace.
+    pub fn note(&mut self, picked: &Picked, asked: &[DetailCommand], replies: &[Reply]) -> u64 {
         self.is_proven = true;
         let mut looked = Looked {
             random: picked.random,
@@ -230,18 +231,21 @@ impl DetailSample {
             is_right_type: None,
             is_in_the_clear: None,
         };
+        let mut misses = 0;
         for (command, reply) in asked.iter().zip(replies) {
             if let Some(reason) = unavailability(reply) {
                 let is_general = reason == Unavailable::Unsupported || denies_command(reply);
                 self.refuse(*command, Refusal { reason, is_general });
             } else {
                 self.read(*command, reply, &mut looked);
+                misses += u64::from(is_miss(*command, reply, &looked));
             }
         }
         // The threshold may have been lowered while this one was under way.
         if looked.random < self.threshold {
             self.kept.push(looked);
         }
+        misses
     }
 
     fn read(&self, command: DetailCommand, reply: &Reply, looked: &mut Looked) {
@@ -269,6 +273,17 @@ impl DetailSample {
     /// What was looked at.
     pub fn looked(&self) -> &[Looked] {
         &self.kept
+    }
+}
+
+/// Whether the key was not there when the server looked it up. GETRANGE, which is sent last, answers an empty string then, as for an empty
+/// value: what was asked before it tells.
+fn is_miss(command: DetailCommand, reply: &Reply, looked: &Looked) -> bool {
+    match (command, reply) {
+        (DetailCommand::Pttl, Reply::Integer(left)) => *left == -2,
+        (DetailCommand::Type, Reply::Simple(name)) => &name[..] == b"none",
+        (DetailCommand::GetRange, Reply::Bulk(bytes)) => bytes.is_empty() && looked.is_gone,
+        _ => false,
     }
 }
 
@@ -388,6 +403,32 @@ mod tests {
             sample.take(10).is_empty() && sample.waiting() == 0,
             "nothing is asked in vain"
         );
+    }
+
+    #[test]
+    fn lookups_of_keys_that_are_gone_are_misses() {
+        let mut store = store("web");
+        store.key_type = Some(KeyType::String);
+        store.encryption = Some(EncryptionCheck {
+            expect_prefix: "enc:".to_owned(),
+        });
+        let mut sample = DetailSample::new(&store, 10, None);
+        sample.offer(0.5, 0, b"web:1");
+        let (asked, picked) = (sample.asked(), sample.take(1));
+        let mut misses = |left, size, kind: &'static str, value: &'static str| {
+            let replies = [
+                Reply::Integer(left),
+                size,
+                Reply::Simple(kind.into()),
+                Reply::Bulk(value.into()),
+            ];
+            sample.note(&picked[0], &asked, &replies)
+        };
+        assert_eq!(misses(5, Reply::Integer(9), "string", ""), 0);
+        assert_eq!(misses(-1, Reply::Integer(9), "string", "enc:"), 0);
+        // MEMORY USAGE adds neither hits nor misses.
+        assert_eq!(misses(-2, Reply::Null, "none", ""), 3);
+        assert_eq!(misses(5, Reply::Null, "none", ""), 2, "it ended in between");
     }
 
     #[test]

@@ -80,7 +80,8 @@ impl Pacer {
         if self.owed_seconds <= 0.0 {
             return Duration::ZERO;
         }
-        Duration::from_secs_f64(self.owed_seconds).min(LONGEST_REST)
+        // First the bound: of a tiny share more is owed than a duration can hold.
+        Duration::from_secs_f64(self.owed_seconds.min(LONGEST_REST.as_secs_f64()))
     }
 
     /// Whether the server has become slow. Rests grow then beyond what the share asks for, and fall back when it recovers.
@@ -160,6 +161,17 @@ mod tests {
         assert!((shrunk - 1.0).abs() < 0.01, "{shrunk}");
         // A step of few keys says nothing.
         assert!((pacer.rest_after(Duration::from_micros(450), 3).as_secs_f64() - 0.0004).abs() < 0.000_01);
+    }
+
+    #[test]
+    fn a_tiny_share_rests_as_long_as_can_be() {
+        for share in [1e-30, f64::MIN_POSITIVE] {
+            let mut pacer = paced(share);
+            for _ in 0..3 {
+                assert_eq!(pacer.rest_after(Duration::from_micros(150), 100), LONGEST_REST);
+                pacer.rested(LONGEST_REST);
+            }
+        }
     }
 
     #[test]

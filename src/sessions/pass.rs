@@ -204,7 +204,8 @@ impl PassStore {
 /// Where a window began, and whether it has come round the end of the database since.
 #[derive(Debug)]
 struct Window {
-    start: u64,
+    /// The cursor; `None` where it is no number, and so no place in a table.
+    start: Option<u64>,
     wanted: u64,
     is_round: bool,
     /// Whether it came back to the place where it began: every key was seen.
@@ -257,7 +258,7 @@ impl DatabasePass {
         let (cursor, window) = match extent {
             Extent::Whole => (b"0".to_vec(), None),
             Extent::Window { cursor, keys } => {
-                let start = number(&cursor).unwrap_or_default();
+                let start = number(&cursor);
                 let window = Window {
                     start,
                     wanted: keys,
@@ -312,16 +313,18 @@ impl DatabasePass {
         batch
     }
 
-    /// Takes in the answers to [`DatabasePass::push_details`], which come first among `replies`; gives back the rest.
-    pub fn note_details<'r>(&mut self, batch: &DetailBatch, mut replies: &'r [Reply]) -> &'r [Reply] {
+    /// Takes in the answers to [`DatabasePass::push_details`], which come first among `replies`; gives back the rest, and how many
+    /// answers the server counts as misses of the keyspace.
+    pub fn note_details<'r>(&mut self, batch: &DetailBatch, mut replies: &'r [Reply]) -> (&'r [Reply], u64) {
+        let mut misses = 0;
         for (number, picked, asked) in &batch.asked {
             let (own, rest) = replies.split_at(asked.len().min(replies.len()));
             replies = rest;
             if let Some(store) = self.stores.get_mut(*number) {
-                store.details.note(picked, asked, own);
+                misses += store.details.note(picked, asked, own);
             }
         }
-        replies
+        (replies, misses)
     }
 
     /// Takes the cursor of a step's reply and decides whether the pass goes on. The keys are looked at by
@@ -340,9 +343,16 @@ impl DatabasePass {
             Some(window) => {
                 let was_round = window.is_round;
                 window.is_round |= is_end;
-                let now = number(page.cursor).unwrap_or_default();
-                let is_back = was_round && place(now) >= place(window.start);
-                window.is_whole = is_back || (is_end && window.start == 0);
+                // From 0 to 0 is a whole pass whatever a cursor means. That a window is back where it began is believed where its keys
+                // agree with DBSIZE, since not every server counts its cursors like Redis.
+                let is_lap = is_end && (was_round || window.start == Some(0));
+                let is_back = was_round
+                    && window
+                        .start
+                        .zip(number(page.cursor))
+                        .is_some_and(|(start, now)| place(now) >= place(start));
+                let least = self.database_size.unwrap_or_default() as f64 * LEAST_LIVING;
+                window.is_whole = is_lap || (is_back && self.keys_examined as f64 >= least);
                 window.is_whole || self.keys_examined >= window.wanted
             }
         };
@@ -406,16 +416,26 @@ impl DatabasePass {
         }
     }
 
-    /// The part of the key space that the pass went over, 0 to 1, as its cursors tell.
-    fn fraction(&self) -> f64 {
+    /// The part of the key space that the pass went over, 0 to 1, as its cursors tell; `None` where they are no numbers.
+    fn fraction(&self) -> Option<f64> {
         let Some(window) = self.window.as_ref().filter(|window| !window.is_whole) else {
-            return 1.0;
+            return Some(1.0);
         };
-        let (start, end) = (place(window.start), place(number(&self.cursor).unwrap_or_default()));
-        if window.is_round {
+        let (start, end) = (place(window.start?), place(number(&self.cursor)?));
+        Some(if window.is_round {
             1.0 - start + end
         } else {
             end - start
+        })
+    }
+
+    /// Share of the keys of the database that the pass looked at, 0 to 1. `sizes` as for [`DatabasePass::finish`].
+    pub fn covered(&self, sizes: Option<(u64, u64)>) -> f64 {
+        match self.scale(sizes) {
+            Scale::Exact => 1.0,
+            Scale::Fraction { fraction, .. } => fraction,
+            Scale::Share { total, .. } if total <= 0.0 => 1.0,
+            Scale::Share { examined, total } => (examined as f64 / total).min(1.0),
         }
     }
 
@@ -444,17 +464,22 @@ impl DatabasePass {
         if self.window.as_ref().is_none_or(|window| window.is_whole) {
             return Scale::Exact;
         }
-        let fraction = self.fraction();
-        let is_place = 0.0 < fraction && fraction < 1.0;
+        let fraction = self.fraction().filter(|fraction| 0.0 < *fraction && *fraction < 1.0);
         let examined = self.keys_examined as f64;
         let Some((start, end)) = sizes else {
-            let most = f64::INFINITY;
-            return Scale::Fraction { fraction, most };
+            // Without either nobody knows of how many keys these are a part.
+            return Scale::Fraction {
+                fraction: fraction.unwrap_or_default(),
+                most: f64::INFINITY,
+            };
         };
         let (mean, most) = ((start as f64 + end as f64) / 2.0, start.max(end) as f64);
-        let living = examined / fraction;
-        let error = PLAUSIBLE_ERRORS / examined.max(1.0).sqrt();
-        if is_place && living >= LEAST_LIVING * mean && living <= most * (1.0 + error) {
+        let is_plausible = |fraction: &f64| {
+            let living = examined / fraction;
+            let error = PLAUSIBLE_ERRORS / examined.max(1.0).sqrt();
+            living >= LEAST_LIVING * mean && living <= most * (1.0 + error)
+        };
+        if let Some(fraction) = fraction.filter(is_plausible) {
             Scale::Fraction { fraction, most }
         } else {
             Scale::Share {

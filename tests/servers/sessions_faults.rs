@@ -216,6 +216,30 @@ fn a_flush_under_way_gives_right_or_no_numbers() {
 }
 
 #[test]
+fn a_flush_of_another_database_takes_no_pass_away() {
+    let server = RedisServer::start();
+    let exporter = under_way(&server, STORE);
+    let mut client = server.client();
+    // Logouts beside a cache that is emptied now and then.
+    let ended: Vec<Vec<Vec<u8>>> = (0..KEYS / 10)
+        .map(|number| vec![b"DEL".to_vec(), format!("sess:{number}").into_bytes()])
+        .collect();
+    client.pipeline(&ended);
+    client.command(&["SELECT", "5"]);
+    client.command(&["SET", "cache", "x"]);
+    client.command(&["FLUSHDB"]);
+    let scrape = exporter.wait_for_instance("redis", "counted", BOUND, |scrape| active(scrape).is_some());
+    let keys = scrape.sum("session_scan_keys_total", &[("instance", "redis")]);
+    assert!(
+        keys <= KEYS as f64 * 1.5,
+        "one pass was enough: {keys} keys were examined"
+    );
+    exporter.wait_for_instance("redis", "the new count", BOUND, |scrape| {
+        active(scrape) == Some((KEYS - KEYS / 10) as f64)
+    });
+}
+
+#[test]
 fn keys_that_end_between_scan_and_the_look_at_them_do_no_harm() {
     let server = RedisServer::start();
     let mut client = server.client();
@@ -241,4 +265,50 @@ fn keys_that_end_between_scan_and_the_look_at_them_do_no_harm() {
     let labels = [("instance", "redis"), ("store", "web")];
     assert_eq!(scrape.value("sessions_without_ttl", &labels), Some(0.0));
     assert_eq!(errors(&scrape, "protocol"), 0.0);
+}
+
+#[test]
+fn what_a_reload_during_a_pass_permits_is_tried_again() {
+    let server = RedisServer::start();
+    server.command(&[
+        "ACL", "SETUSER", "monitor", "on", ">secret", "~*", "&*", "+@all", "-pttl",
+    ]);
+    fill(&mut server.client(), "sess:", KEYS);
+    let further = format!("username: monitor\npassword: secret\nscan: {{ redis_share: 0.1 }}\n{STORE}");
+    let config = config::fast(&[("redis", &server.address(), &further)]);
+    let exporter = Exporter::start(&config);
+    let begun = wait_until(BOUND, || (scans(&server) >= 30).then_some(()));
+    assert!(begun.is_some(), "a pass is under way");
+    let denied = server.info("cmdstat_pttl").unwrap_or_default();
+    assert!(denied.contains("rejected_calls=1,"), "{denied}");
+    server.command(&["ACL", "SETUSER", "monitor", "+pttl"]);
+    exporter.reload(&config);
+    let labels = [("instance", "redis"), ("store", "web")];
+    exporter.wait_for_instance("redis", "TTLs are known", BOUND, |scrape| {
+        scrape.value("sessions_without_ttl", &labels).is_some()
+    });
+}
+
+#[test]
+fn what_is_configured_outlives_the_counts() {
+    let server = RedisServer::start();
+    fill(&mut server.client(), "sess:", 10);
+    let store = "sessions: [{ store: web, match: \"sess:*\", capacity: 500, expected_ttl: 1h }]";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), store)]));
+    exporter.wait_for_instance("redis", "counted", BOUND, |scrape| active(scrape) == Some(10.0));
+    server.freeze();
+    let scrape = exporter.wait_for_instance("redis", "the count is too old", BOUND, |scrape| {
+        active(scrape).is_none()
+    });
+    let web = [("instance", "redis"), ("store", "web")];
+    assert_eq!(scrape.value("sessions_max_capacity", &web), Some(500.0));
+    assert_eq!(scrape.value("sessions_expected_ttl_seconds", &web), Some(3600.0));
+    let database = [("instance", "redis"), ("db", "db0")];
+    let success = scrape.value("session_scan_last_success_timestamp_seconds", &database);
+    assert!(success > Some(1e9), "{success:?}");
+    assert!(
+        !scrape.has("session_scan_coverage_ratio", &database),
+        "this one is of the count"
+    );
+    server.thaw();
 }

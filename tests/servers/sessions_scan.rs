@@ -467,3 +467,87 @@ fn a_replica_is_scanned_in_place_of_its_primary() {
         "the instance itself is well"
     );
 }
+
+#[test]
+fn what_a_replica_hides_is_taken_out_by_events_alone() {
+    let primary = RedisServer::start_with(&["--notify-keyspace-events", "Egxen"]);
+    let of = format!("127.0.0.1 {}", primary.port);
+    let replica = RedisServer::start_with(&["--replicaof", &of, "--repl-diskless-sync-delay", "0"]);
+    let mut client = primary.client();
+    client.command(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+    fill(&mut client, "sess:", 1000);
+    let synced = wait_until(BOUND, || {
+        (replica.command(&["DBSIZE"]) == Reply::Integer(1000)).then_some(())
+    });
+    assert!(synced.is_some(), "the replica follows");
+    let further = format!(
+        "scan_from: \"{}\"\nsessions: [{{ store: web, match: \"sess:*\", events: on }}]",
+        replica.address()
+    );
+    let exporter = Exporter::start(&config::fast(&[("redis", &primary.address(), &further)]));
+    let drift = |scrape: &Scrape| value(scrape, "sessions_active_drift", &[("store", "web")]);
+    let active = |scrape: &Scrape| value(scrape, "sessions_active", &[("store", "web")]);
+    exporter.wait_for_instance("redis", "counted, with events", BOUND, |scrape| {
+        active(scrape) == Some(1000.0) && drift(scrape) == Some(0.0)
+    });
+    // 300 expire and nobody deletes them, so that nobody tells. A TTL of a millisecond may be over at once, which deletes.
+    let moment: Commands = (0..300)
+        .map(|number| command(&[b"PEXPIRE", format!("sess:{number}").as_bytes(), b"100"]))
+        .collect();
+    client.pipeline(&moment);
+    let shown = || {
+        let page = replica.command(&["SCAN", "0", "COUNT", "100000"]);
+        page.array()[1].array().len()
+    };
+    assert!(
+        wait_until(BOUND, || (shown() == 700).then_some(())).is_some(),
+        "they have expired"
+    );
+    let passes = |scrape: &Scrape| value(scrape, "session_scan_last_success_timestamp_seconds", &[("db", "db0")]);
+    let mut seen = passes(&exporter.scrape());
+    for _ in 0..5 {
+        let scrape = exporter.wait_for_instance("redis", "another pass", BOUND, |scrape| passes(scrape) > seen);
+        seen = passes(&scrape);
+        assert_eq!((active(&scrape), drift(&scrape)), (Some(1000.0), Some(0.0)));
+    }
+    client.command(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"]);
+    let mut drifts = Vec::new();
+    exporter.wait_for_instance("redis", "the primary has told", BOUND, |scrape| {
+        drifts.extend(drift(scrape));
+        assert!(active(scrape) >= Some(700.0), "nothing is taken out twice");
+        active(scrape) == Some(700.0) && passes(scrape) > seen
+    });
+    assert!(drifts.iter().all(|drift| *drift == 0.0), "{drifts:?}");
+    let lookups = exporter
+        .scrape()
+        .sum("session_scan_keyspace_lookups_total", &[("instance", "redis")]);
+    assert_eq!(
+        lookups, 0.0,
+        "what the replica looked up is not among the primary's hits"
+    );
+}
+
+#[test]
+fn the_series_of_an_app_that_is_gone_go() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    for app in ["gone", "web", "shop"] {
+        fill(&mut client, &format!("app:{app}:session:"), 4000);
+    }
+    let further = "scan: { redis_share: 0, sample_keys: 1000 }
+sessions: [{ store: web, match: \"app:*\", id: \"^app:(?P<app>[a-z]+):session:[0-9]+$\", app_label: on, count: sample }]";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let active = |scrape: &Scrape, app: &str| value(scrape, "sessions_active", &[("store", "web"), ("app", app)]);
+    exporter.wait_for_instance("redis", "counted", BOUND, |scrape| {
+        ["gone", "web", "shop"]
+            .iter()
+            .all(|app| active(scrape, app) > Some(0.0))
+    });
+    let ended: Commands = (0..4000)
+        .map(|number| command(&[b"DEL", format!("app:gone:session:{number}").as_bytes()]))
+        .collect();
+    client.pipeline(&ended);
+    exporter.wait_for_instance("redis", "gone", BOUND, |scrape| {
+        active(scrape, "gone").is_none() && active(scrape, "web").is_some() && active(scrape, "shop").is_some()
+    });
+}

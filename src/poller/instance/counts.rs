@@ -14,8 +14,7 @@ use crate::config::EventsMode;
 use crate::poller::events::{EventsReport, Totals};
 use crate::poller::publish;
 use crate::poller::scan::ScanOutcome;
-use crate::sessions::figures::{App, Estimate};
-use crate::sessions::tracker::Tracker;
+use crate::sessions::tracker::{Found, Tracker};
 use crate::snapshot::details::StoreFacts;
 use listening::Listening;
 use std::collections::BTreeMap;
@@ -24,13 +23,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use ttls::Ttls;
 
-/// What a pass found, by name of the store: sessions, and keys of its databases that have expired and are not deleted yet.
-type Found = BTreeMap<String, (BTreeMap<App, Estimate>, Option<f64>)>;
-
 /// A pass that ended, while events that were published before its end may still be on their way.
 #[derive(Debug)]
 struct EndedPass {
-    found: Found,
+    /// What it found, by name of the store.
+    found: BTreeMap<String, Found>,
     lifetime: Duration,
     /// The check whose answer says that they are all in.
     check: u64,
@@ -187,8 +184,13 @@ impl Instance {
             let store = self.stores.get(*index)?;
             let databases = outcome.databases.iter();
             let own = databases.filter(|database| store.databases.contains(&database.database));
-            let undeleted = own.map(|database| database.undeleted).sum();
-            Some((store.name.clone(), (figures.active.clone(), undeleted)))
+            let found = Found {
+                active: figures.active.clone(),
+                covered: own.clone().map(|database| database.covered).fold(1.0, f64::min),
+                undeleted: own.map(|database| database.undeleted).sum(),
+                at_replica: outcome.at_replica,
+            };
+            Some((store.name.clone(), found))
         });
         let found = found.collect();
         let unencrypted = outcome.stores.iter().filter_map(|(index, figures)| {
@@ -213,14 +215,14 @@ impl Instance {
             return;
         };
         let mut wants_another = false;
-        for (store, (found, undeleted)) in &pass.found {
+        for (store, found) in &pass.found {
             let limit = self.config.label_values;
             let tracker = self
                 .counts
                 .trackers
                 .entry(store.clone())
                 .or_insert_with(|| Tracker::new(limit));
-            wants_another |= tracker.pass_ended(found, *undeleted);
+            wants_another |= tracker.pass_ended(found);
         }
         let now = Instant::now();
         self.counts.expires_at = now.checked_add(pass.lifetime);

@@ -1,5 +1,6 @@
 //! The instance's side of scans: when one starts, what becomes of its report, and which stores there are.
 
+use super::actors::PANICKED;
 use super::{Instance, Report};
 use crate::config::StoreConfig;
 use crate::poller::publish;
@@ -26,6 +27,8 @@ pub(super) struct Scans {
     reported: BTreeSet<Missing>,
     /// A reload asks which library it is once more.
     recognises_again: bool,
+    /// What was refused is to be tried again also if the pass under way, which began before the reload, ends with what it knew.
+    forgets_refusals: bool,
 }
 
 impl Scans {
@@ -57,6 +60,7 @@ impl Instance {
             self.scan.skip();
             return;
         }
+        self.bury_scan();
         let now = Instant::now();
         if self
             .scan_denied_at
@@ -67,6 +71,7 @@ impl Instance {
         self.scan_denied_at = None;
         self.accumulators.connects += 1;
         self.scan_number += 1;
+        self.scans.forgets_refusals = false;
         let recognises = self.scans.recognises_again;
         let counts = !recognises && !self.stores.is_empty();
         let gate = if counts { self.note_pass_started() } else { None };
@@ -93,6 +98,19 @@ impl Instance {
         }));
     }
 
+    /// Takes in what a pass that has ended still had to say. One that panicked says nothing, which is a failure.
+    fn bury_scan(&mut self) {
+        if self.scan_task.is_none() {
+            return;
+        }
+        while let Ok(report) = self.reports.1.try_recv() {
+            self.on_report(report);
+        }
+        if self.scan_task.take().is_some() {
+            self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
+        }
+    }
+
     pub(super) fn on_scan_report(&mut self, report: ScanReport) {
         match report {
             ScanReport::Progress(progress) => self.on_scan_progress(progress),
@@ -111,16 +129,21 @@ impl Instance {
             keys_examined,
             redis_seconds,
             lookups,
+            misses,
         } = progress;
         *self.accumulators.scanned_keys.entry(database).or_default() += keys_examined;
         *self.accumulators.scan_redis_seconds.entry(database).or_default() += redis_seconds;
         *self.accumulators.keyspace_lookups.entry(database).or_default() += lookups;
+        self.accumulators.keyspace_misses += misses;
         let counters = publish::session_counters(&self.accumulators);
         self.show("sessions", publish::COUNTERS, counters, None);
     }
 
     pub(super) fn on_scan_end(&mut self, end: ScanEnd, duration: Duration) {
         self.scans.memory = end.memory;
+        if std::mem::take(&mut self.scans.forgets_refusals) {
+            self.scans.memory.forget_refusals();
+        }
         self.accumulators.dropped.label_values += end.dropped_apps;
         match end.outcome {
             Ok(outcome) => {
@@ -142,6 +165,8 @@ impl Instance {
         let lifetime = self.config.poll.scan_stale_after(outcome.duration);
         let samples = publish::session_samples(&self.stores, outcome);
         self.show("sessions", publish::VALUES, samples, Some(lifetime));
+        let lasting = publish::lasting_session_samples(&self.stores, outcome);
+        self.show("sessions", publish::LASTING, lasting, None);
         self.note_counts(outcome, lifetime);
         self.last_success.insert("scan", outcome.ended_at);
         self.note_share_of_keys(share_of_keys);
@@ -248,6 +273,7 @@ impl Instance {
     /// recognised may have been replaced.
     pub(super) fn forget_scan_findings(&mut self) {
         self.scans.memory.forget_refusals();
+        self.scans.forgets_refusals = self.scan_task.is_some();
         self.scans.reported.clear();
         if self.config.sessions.is_auto() && !self.stores.is_empty() {
             self.scans.recognises_again = true;
@@ -263,5 +289,36 @@ impl Instance {
             self.stores = Arc::new([]);
             self.on_stores_changed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Surroundings;
+    use super::*;
+    use crate::config::{Environment, load_str};
+    use crate::snapshot::SnapshotStore;
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn a_pass_that_panicked_is_a_failure_of_its_collector() {
+        let loaded = load_str(
+            "instances: [{name: a, address: 'redis://127.0.0.1:1', sessions: [{store: web, match: 'sess:*'}]}]",
+            "test",
+            Path::new(""),
+            &Environment::of_pairs(&[]),
+        )
+        .unwrap();
+        let store = Arc::new(SnapshotStore::new());
+        let surroundings = Surroundings::new(&store, &loaded.config, "a");
+        let mut instance = Instance::new(loaded.config.instances[0].clone(), surroundings);
+        instance.role_is_settled = true;
+        let mut task = AbortOnDrop::spawn(async { panic!("on purpose") });
+        task.ended().await;
+        instance.scan_task = Some(task);
+        instance.start_scan(true);
+        let error = instance.collector_states["sessions"].error.as_deref();
+        assert_eq!(error, Some(PANICKED));
+        assert!(instance.scan_task.is_some(), "and the next pass begins");
     }
 }

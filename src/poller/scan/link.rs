@@ -115,7 +115,11 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
     }
 
     /// Tells the instance something; its end is told nothing any more.
-    pub(super) async fn report(&self, report: ScanReport) {
+    pub(super) async fn report(&self, mut report: ScanReport) {
+        if let (ScanReport::Progress(progress), false) = (&mut report, self.is_own) {
+            // What a replica looked up is not among the hits and misses of the instance.
+            (progress.lookups, progress.misses) = (0, 0);
+        }
         let _ = self.reports.send(report.into()).await;
     }
 

@@ -38,7 +38,8 @@ pub struct ScanMemory {
 #[derive(Debug, Clone, Default)]
 struct Known {
     sessions: u64,
-    apps: Vec<Box<str>>,
+    /// The values of `app`, each with the share of the keys that passes in a row looked at without meeting it.
+    apps: Vec<(Box<str>, f64)>,
 }
 
 /// Something that a scan cannot find out.
@@ -166,7 +167,8 @@ impl ScanMemory {
     /// The values of `app` that a store had.
     pub(super) fn apps(&self, store: &StoreConfig, database: u32) -> Vec<Box<str>> {
         let known = self.stores.get(&(database, store.name.clone()));
-        known.map(|known| known.apps.clone()).unwrap_or_default()
+        let apps = known.map(|known| known.apps.as_slice()).unwrap_or_default();
+        apps.iter().map(|(app, _)| app.clone()).collect()
     }
 
     /// Whether a command that is not about single sessions is known not to be had.
@@ -192,20 +194,30 @@ impl ScanMemory {
         }
     }
 
-    /// Keeps what the pass found of a store, and which commands it was refused. Returns what is missing of its figures.
+    /// Keeps what the pass found of a store, and which commands it was refused. Returns what is missing of its figures. `covered` is the
+    /// share of the keys that it looked at: a value of `app` keeps its place until every key was looked at without meeting it, or other
+    /// values would take it in one window and lose it in the next.
     pub(super) fn note_store(
         &mut self,
         store: &StoreConfig,
         database: u32,
         result: &StoreResult,
+        covered: f64,
         now: Instant,
     ) -> Vec<Missing> {
-        let apps = result.counts.iter().filter(|(_, count)| count.value > 0.0);
-        let known = Known {
-            sessions: result.sessions,
-            apps: apps.filter_map(|(app, _)| app.clone()).collect(),
-        };
-        self.stores.insert((database, store.name.clone()), known);
+        let known = self.stores.entry((database, store.name.clone())).or_default();
+        let before: BTreeMap<Box<str>, f64> = std::mem::take(&mut known.apps).into_iter().collect();
+        let apps = result.counts.iter().filter_map(|(app, count)| {
+            let app = app.clone()?;
+            let unmet = if count.value > 0.0 {
+                0.0
+            } else {
+                before.get(&app)? + covered
+            };
+            (unmet < 1.0).then_some((app, unmet))
+        });
+        known.apps = apps.collect();
+        known.sessions = result.sessions;
         let refused = result.details.refused();
         for (command, refusal) in refused {
             let own = refusal_name(*command, &store.name);
@@ -234,6 +246,7 @@ pub(super) fn refusal_name(command: DetailCommand, store: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::{Environment, load_str};
+    use crate::sessions::figures::Estimate;
     use crate::sessions::stores::testing::store;
     use std::path::Path;
     use std::sync::Arc;
@@ -335,6 +348,38 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_app_keeps_its_place_until_every_key_was_looked_at() {
+        let mut memory = ScanMemory::default();
+        let (web, now) = (store("web"), Instant::now());
+        let mut pass = |found: &[(&str, f64)]| {
+            let counts = found.iter().map(|(app, count)| {
+                let high = count + 10.0;
+                let estimate = Estimate {
+                    value: *count,
+                    low: *count,
+                    high,
+                };
+                (Some((*app).into()), estimate)
+            });
+            let result = StoreResult {
+                store: 0,
+                sessions: 1,
+                counts: counts.collect(),
+                details: DetailSample::new(&web, 10, None),
+                dropped_apps: false,
+            };
+            memory.note_store(&web, 0, &result, 0.3, now);
+            memory.apps(&web, 0).join(" ")
+        };
+        assert_eq!(pass(&[("a", 5.0), ("b", 5.0), ("other", 0.0)]), "a b");
+        for _ in 0..3 {
+            assert_eq!(pass(&[("a", 5.0), ("b", 0.0)]), "a b");
+        }
+        assert_eq!(pass(&[("a", 0.0), ("b", 0.0)]), "a");
+        assert_eq!(pass(&[("a", 5.0), ("c", 5.0)]), "a c");
+    }
+
+    #[test]
     fn refusals_are_remembered_for_all_stores_or_for_one() {
         let mut memory = ScanMemory::default();
         let (web, other, now) = (store("web"), store("other"), Instant::now());
@@ -361,7 +406,7 @@ mod tests {
             }
         };
         for general in [true, false] {
-            let missing = memory.note_store(&web, 0, &result(general), now);
+            let missing = memory.note_store(&web, 0, &result(general), 1.0, now);
             assert_eq!(missing[0].store.is_none(), general);
         }
         let config = config();

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use walk::{StateRefusals, Walk, Walked, state_of};
+use walk::{Lookups, StateRefusals, Walk, Walked, state_of};
 
 /// What one pass over all databases of an instance found.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct ScanOutcome {
     pub stores: BTreeMap<usize, StoreFigures>,
     /// When the pass ended.
     pub ended_at: SystemTime,
+    /// Whether a replica was scanned in place of the instance.
+    pub at_replica: bool,
 }
 
 /// One database of a complete pass.
@@ -46,6 +48,8 @@ pub struct DatabaseOutcome {
     pub duration: Duration,
     /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
     pub coverage_ratio: Option<f64>,
+    /// Share of the keys that the pass looked at, 0 to 1.
+    pub covered: f64,
     /// Keys that have expired and that the server has not deleted when the pass ended, as estimated from those that the pass met;
     /// absent when the user may not run DBSIZE.
     pub undeleted: Option<f64>,
@@ -60,8 +64,10 @@ pub struct ScanProgress {
     pub keys_examined: u64,
     /// Server time as estimated from round trips, in seconds.
     pub redis_seconds: f64,
-    /// Hits and misses of the keyspace that the server counted for it.
+    /// Hits and misses of the keyspace that the instance counted for it; 0 where a replica was scanned.
     pub lookups: u64,
+    /// The misses among them.
+    pub misses: u64,
 }
 
 /// What a scan tells while it goes on.
@@ -101,6 +107,9 @@ impl ScanFailure {
 /// How often one pass begins anew because the data changed under it. A server whose data is replaced more often has no count worth
 /// the name.
 const MOST_STARTS: u32 = 3;
+
+/// Keys of `StoreFigures::active` that take no place among the values of `app`: no value, and the rest.
+const UNNAMED_APPS: usize = 2;
 
 /// What a pass is to do.
 #[derive(Debug)]
@@ -256,8 +265,9 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
         let mut pass = DatabaseScan {
             task,
             memory: &mut end.memory,
+            is_own,
             database,
-            lookups: 0,
+            lookups: Lookups::default(),
         };
         let (walked, exact) = pass.run(link).await?;
         databases.push(walked.outcome);
@@ -265,8 +275,10 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             let Some(store) = task.stores.get(result.store) else {
                 continue;
             };
-            end.missing
-                .extend(end.memory.note_store(store, database, &result, started));
+            end.missing.extend(
+                end.memory
+                    .note_store(store, database, &result, walked.outcome.covered, started),
+            );
             end.dropped_apps += u64::from(result.dropped_apps);
             if let Some(count) = exact.get(&result.store) {
                 result.counts = vec![(None, Estimate::exact(*count as f64))];
@@ -280,12 +292,16 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             }
         }
     }
+    let exceeds =
+        |figures: &&StoreFigures| figures.active.len() > task.config.label_values.saturating_add(UNNAMED_APPS);
+    end.dropped_apps += stores.values().filter(exceeds).count() as u64;
     end.share_of_keys = share_of_keys(link, &stores).await?;
     Ok(Some(ScanOutcome {
         duration: started.elapsed(),
         databases,
         stores,
         ended_at: SystemTime::now(),
+        at_replica: !is_own,
     }))
 }
 
@@ -313,12 +329,17 @@ fn greetings<R: From<ScanReport> + Send>(
     greetings
 }
 
+/// Lookups that asking an index takes: TYPE and ZCOUNT.
+const INDEX_LOOKUPS: u64 = 2;
+
 /// The scan of one database.
 struct DatabaseScan<'a> {
     task: &'a ScanTask,
     memory: &'a mut ScanMemory,
+    /// Whether the instance itself is scanned, and not a replica in its place.
+    is_own: bool,
     database: u32,
-    lookups: u64,
+    lookups: Lookups,
 }
 
 impl DatabaseScan<'_> {
@@ -364,7 +385,7 @@ impl DatabaseScan<'_> {
             }
         });
         let keys = DatabasePass::new(stores.collect(), extent, &limits);
-        let walk = Walk::new(config, share, database, keys, self.lookups);
+        let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups);
         let walked = walk.run(link, before, &mut refusals).await?;
         if let Some(reason) = refusals.size {
             self.memory.refuse("dbsize", reason, Instant::now());
@@ -406,7 +427,11 @@ impl DatabaseScan<'_> {
             let type_of = Command::new(1, &["TYPE"]).arg(key);
             let count = Command::new(1, &["ZCOUNT"]).arg(key).arg(now.to_string()).arg("+inf");
             let (replies, _) = link.exchange(&[type_of, count]).await?;
-            self.lookups += 2;
+            let is_missing = |reply: &Reply| matches!(reply, Reply::Simple(kind) if &kind[..] == b"none");
+            self.lookups.all += INDEX_LOOKUPS;
+            if replies.first().is_some_and(is_missing) {
+                self.lookups.misses += INDEX_LOOKUPS;
+            }
             let said = format!("index {} {}", self.database, store.name);
             match replies.as_slice() {
                 // The type, since a set that is not there counts 0 as well.

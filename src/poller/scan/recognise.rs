@@ -68,6 +68,7 @@ pub(super) async fn recognise<R: From<ScanReport> + Send>(
         keys_examined: sample.detector.keys_observed(),
         redis_seconds: sample.pacer.used_seconds(),
         lookups: sample.lookups,
+        misses: 0,
     }))
     .await;
     outcome

@@ -34,15 +34,14 @@ const UNPACED_DETAILS: usize = 250;
 /// 0.4 to 1.3 µs, MEMORY USAGE 1.2, TYPE 1.35, against 1.0 for a key of SCAN.
 const KEYS_PER_COMMAND: usize = 1;
 
-/// Keys found when the database ends with fewer than this share of them, and [`FEWER_KEYS`] fewer: it was emptied under way. Only
-/// used where INFO does not tell.
+/// A database that from one step to the next falls below this share of its keys was emptied, where INFO says that something was flushed
+/// or swapped. Logouts and expirations during a step, some milliseconds, do not come near it, however much they take in a whole pass.
 const EMPTIED_SHARE: f64 = 0.5;
 
-/// See [`EMPTIED_SHARE`]: small databases come and go.
+/// Keys that must be gone besides, from one step to the next, where INFO does not tell of a flush: small databases come and go. Redis from
+/// 7.4 on counts a `FLUSHALL` in commandstats only when the client that sent it is answered, after another thread has freed the keys,
+/// while others see an empty database already. A smaller one is freed before anybody can ask.
 const FEWER_KEYS: u64 = 1000;
-
-/// The same where INFO says that something was flushed or swapped, if not necessarily this database.
-const FLUSHED_SHARE: f64 = 0.98;
 
 /// What is known of a database before and after a walk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,16 +97,38 @@ pub(super) async fn state_of<R: From<ScanReport> + Send>(
     Ok(state)
 }
 
+/// How far the number of keys fell at most, from one step of a walk to the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Fall {
+    /// No further than by what comes and goes.
+    #[default]
+    Little,
+    /// Below [`EMPTIED_SHARE`].
+    Steep,
+    /// So far and by so many keys that nothing but a flush explains it.
+    Plain,
+}
+
+impl Fall {
+    /// The fall from one number of keys to another.
+    fn between(before: u64, after: u64) -> Self {
+        if after as f64 >= before as f64 * EMPTIED_SHARE {
+            Self::Little
+        } else if after.saturating_add(FEWER_KEYS) >= before {
+            Self::Steep
+        } else {
+            Self::Plain
+        }
+    }
+}
+
 /// Whether keys that were counted are certainly or probably gone all at once: a database that was flushed, or swapped for another.
-/// `expected` is how many keys there should be: those that a whole pass examined, or those that there were before a window.
-fn was_emptied(before: DatabaseState, after: DatabaseState, expected: u64) -> bool {
-    let (Some(size), Some(_)) = (after.size, before.size) else {
-        return before.flushes != after.flushes;
-    };
-    let share = size as f64 / expected.max(1) as f64;
-    match (before.flushes, after.flushes) {
-        (Some(before), Some(after)) => before != after && share < FLUSHED_SHARE,
-        _ => share < EMPTIED_SHARE && size.saturating_add(FEWER_KEYS) < expected,
+fn was_emptied(before: DatabaseState, after: DatabaseState, fall: Fall) -> bool {
+    let has_flushes_moved = before.flushes != after.flushes;
+    match (before.size.is_some(), before.flushes.zip(after.flushes)) {
+        (false, _) => has_flushes_moved,
+        (true, Some(_)) => fall == Fall::Plain || (fall == Fall::Steep && has_flushes_moved),
+        (true, None) => fall == Fall::Plain,
     }
 }
 
@@ -120,13 +141,29 @@ pub(super) struct Walk<'a> {
     keys: DatabasePass,
     pacer: Pacer,
     random: fastrand::Rng,
-    lookups: u64,
-    /// Whether DBSIZE goes before and after each SCAN, which shows what expired keys the SCAN made the server delete.
+    lookups: Lookups,
+    /// Whether the instance itself is scanned, and not a replica in its place.
+    is_own: bool,
+    /// Whether DBSIZE goes before and after each SCAN, which shows what expired keys the SCAN made the server delete, and whether the
+    /// database was emptied since the step before.
     weighs: bool,
+    /// DBSIZE after the last step.
+    last_size: Option<u64>,
+    /// The steepest fall so far.
+    fall: Fall,
     /// Expired keys that our SCANs met.
     deleted: u64,
     /// When the cost was last reported, and what it was: keys, seconds of the server, lookups.
-    told: (Instant, u64, f64, u64),
+    told: (Instant, u64, f64, Lookups),
+}
+
+/// Lookups of the keyspace that the server counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lookups {
+    /// Hits and misses.
+    pub all: u64,
+    /// Those that found nothing.
+    pub misses: u64,
 }
 
 /// What a walk leaves behind.
@@ -139,8 +176,15 @@ pub(super) struct Walked {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk that has not begun. `lookups` is what was asked of the keyspace before it.
-    pub(super) fn new(config: &'a InstanceConfig, share: f64, database: u32, keys: DatabasePass, lookups: u64) -> Self {
+    /// A walk that has not begun, at the instance itself or at a replica. `lookups` is what was asked of the keyspace before it.
+    pub(super) fn new(
+        config: &'a InstanceConfig,
+        is_own: bool,
+        share: f64,
+        database: u32,
+        keys: DatabasePass,
+        lookups: Lookups,
+    ) -> Self {
         let started = Instant::now();
         Self {
             config,
@@ -151,9 +195,12 @@ impl<'a> Walk<'a> {
             pacer: Pacer::new(share),
             random: fastrand::Rng::new(),
             lookups,
+            is_own,
             weighs: false,
+            last_size: None,
+            fall: Fall::default(),
             deleted: 0,
-            told: (started, 0, 0.0, 0),
+            told: (started, 0, 0.0, Lookups::default()),
         }
     }
 
@@ -170,12 +217,8 @@ impl<'a> Walk<'a> {
         let after = state_of(link, refusals).await?;
         let keys_examined = self.keys.keys_examined();
         let next_cursor = self.keys.next_cursor().map(<[u8]>::to_vec);
-        let expected = if next_cursor.is_none() {
-            keys_examined
-        } else {
-            before.size.unwrap_or_default()
-        };
-        if was_emptied(before, after, expected) {
+        self.note_size(after.size);
+        if was_emptied(before, after, self.fall) {
             return Err(Stop::StartOver("keys that were counted are gone all at once"));
         }
         let sizes = before.size.zip(after.size);
@@ -184,6 +227,7 @@ impl<'a> Walk<'a> {
                 database: self.database,
                 duration: self.started.elapsed(),
                 coverage_ratio: before.size.map(|size| self.keys.coverage_ratio(size)),
+                covered: self.keys.covered(sizes),
                 undeleted: self.undeleted(sizes),
             },
             keys_examined,
@@ -206,7 +250,8 @@ impl<'a> Walk<'a> {
         if let Some(size) = before.size {
             self.keys.expect_keys(size);
         }
-        self.weighs = before.size.is_some() && self.keys.next_cursor().is_some();
+        self.weighs = before.size.is_some();
+        self.last_size = before.size;
         let most_details = if self.is_paced { PACED_DETAILS } else { UNPACED_DETAILS };
         let mut progress = Progress::More;
         // The page that has come and has not been looked at: unpaced, that is done while the server works on the next one.
@@ -243,8 +288,9 @@ impl<'a> Walk<'a> {
             };
             absorbed?;
             let size_after = if scans && self.weighs { replies.pop() } else { None };
-            let mut replies_left = self.keys.note_details(&details, &replies);
-            self.lookups += details.lookups();
+            let (mut replies_left, misses) = self.keys.note_details(&details, &replies);
+            self.lookups.all += details.lookups();
+            self.lookups.misses += misses;
             if scans {
                 let Some((reply, size_before)) = replies_left.split_last() else {
                     return Err(Stop::failed(link.shape_error("SCAN")));
@@ -259,6 +305,9 @@ impl<'a> Walk<'a> {
                 if let Some((before, after)) = sizes {
                     // Nothing comes between the commands of one batch, or little where a server reads it in parts.
                     self.deleted += u64::try_from(before.saturating_sub(after)).unwrap_or_default();
+                    // What our own SCAN made the server delete is no fall.
+                    self.note_size(u64::try_from(before).ok());
+                    self.last_size = u64::try_from(after).ok();
                 }
                 replies_left = &[];
             }
@@ -288,15 +337,32 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Keys of the database that have expired and are not deleted yet, from those that our SCANs met: they are in DBSIZE, no SCAN
-    /// returns them, and no event has told of them. A whole pass leaves none. `None` where DBSIZE is denied.
+    /// Takes a number of keys that the database just had.
+    fn note_size(&mut self, size: Option<u64>) {
+        if let Some((before, after)) = self.last_size.zip(size) {
+            self.fall = self.fall.max(Fall::between(before, after));
+        }
+        self.last_size = size.or(self.last_size);
+    }
+
+    /// Keys of the database that have expired and are not deleted yet: they are in DBSIZE, no SCAN returns them, and no event has told
+    /// of them. `None` where nobody knows.
+    ///
+    /// A SCAN of a primary deletes those that it meets: a whole pass leaves none, and a window shows how many there are. A replica hides
+    /// them and deletes nothing: they are what a whole pass did not meet, and a window shows nothing.
     fn undeleted(&self, sizes: Option<(u64, u64)>) -> Option<f64> {
-        if self.keys.next_cursor().is_none() {
+        let is_whole = self.keys.next_cursor().is_none();
+        if is_whole && self.is_own {
             return Some(0.0);
         }
         let (start, end) = sizes.filter(|_| self.weighs)?;
-        let met = (self.keys.keys_examined() + self.deleted).max(1);
-        Some((start as f64 + end as f64) / 2.0 * self.deleted as f64 / met as f64)
+        let size = (start as f64 + end as f64) / 2.0;
+        let examined = self.keys.keys_examined();
+        match (is_whole, self.is_own) {
+            (true, _) => Some((size - examined as f64).max(0.0)),
+            (false, true) => Some(size * self.deleted as f64 / (examined + self.deleted).max(1) as f64),
+            (false, false) => None,
+        }
     }
 
     /// Reports what the pass has cost since the last report.
@@ -312,7 +378,8 @@ impl<'a> Walk<'a> {
             database: self.database,
             keys_examined: self.told.1 - keys,
             redis_seconds: self.told.2 - seconds,
-            lookups: self.told.3 - lookups,
+            lookups: self.told.3.all - lookups.all,
+            misses: self.told.3.misses - lookups.misses,
         };
         link.report(ScanReport::Progress(progress)).await;
     }
@@ -361,26 +428,33 @@ mod tests {
     #[test]
     fn a_database_that_was_emptied_is_noticed() {
         let state = |size, flushes| DatabaseState { size, flushes };
-        let emptied = |before, after, examined| was_emptied(before, after, examined);
-        let quiet = state(Some(10_000), Some(3));
-        assert!(!emptied(quiet, state(Some(9_000), Some(3)), 10_000), "sessions end");
-        assert!(
-            !emptied(quiet, state(Some(100), Some(3)), 10_000),
-            "mass expiry is no flush"
-        );
-        assert!(emptied(quiet, state(Some(100), Some(4)), 10_000));
-        assert!(
-            !emptied(quiet, state(Some(9_950), Some(4)), 10_000),
-            "another database was flushed"
-        );
-        assert!(
-            emptied(quiet, state(Some(0), Some(1)), 5),
-            "CONFIG RESETSTAT in between hides nothing"
-        );
-        // Without INFO only what is plain to see counts.
-        assert!(emptied(state(Some(10_000), None), state(Some(10), None), 10_000));
-        assert!(!emptied(state(Some(100), None), state(Some(10), None), 100));
-        assert!(!emptied(state(None, Some(3)), state(None, Some(3)), 100));
-        assert!(emptied(state(None, Some(3)), state(None, Some(4)), 100));
+        let (quiet, flushed) = (state(Some(1), Some(3)), state(Some(1), Some(4)));
+        let reset = state(Some(1), Some(1));
+        for (from, to, without_word, with_word) in [
+            (10_000, 9_000, false, false),
+            (10_000, 5_000, false, false),
+            (10_000, 4_999, true, true),
+            (10_000, 0, true, true),
+            (1_000, 0, false, true),
+            (5, 0, false, true),
+            (0, 0, false, false),
+            (0, 10, false, false),
+        ] {
+            let fall = Fall::between(from, to);
+            let emptied = |before, after| was_emptied(before, after, fall);
+            assert_eq!(emptied(quiet, quiet), without_word, "{from} {to}");
+            assert_eq!(emptied(quiet, flushed), with_word, "{from} {to}");
+            assert_eq!(
+                emptied(quiet, reset),
+                with_word,
+                "CONFIG RESETSTAT in between hides nothing"
+            );
+            // Without INFO only what is plain to see counts.
+            let unknown = state(Some(1), None);
+            assert_eq!(emptied(unknown, unknown), without_word, "{from} {to}");
+        }
+        // Without DBSIZE every flush may be one of this database.
+        assert!(!was_emptied(state(None, Some(3)), state(None, Some(3)), Fall::Little));
+        assert!(was_emptied(state(None, Some(3)), state(None, Some(4)), Fall::Little));
     }
 }

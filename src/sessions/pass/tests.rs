@@ -270,9 +270,51 @@ fn details_are_asked_beside_the_next_step() {
         assert_eq!(batch.lookups(), expected as u64);
         let mut replies: Vec<Reply> = commands.iter().map(|_| Reply::Integer(60_000)).collect();
         replies.push(Reply::Null);
-        left.push(pass.note_details(&batch, &replies).len());
+        left.push(pass.note_details(&batch, &replies).0.len());
     }
     assert_eq!(left, [1, 1, 1]);
     let results = pass.finish(None);
     assert!(results.iter().all(|result| result.details.looked().len() == 2));
+}
+
+#[test]
+fn a_window_is_not_whole_because_its_cursor_looks_like_it() {
+    // Servers that count their cursors up, or that write words: round the end of the database and on.
+    for (start, on) in [("4000000", ["0", "150"]), ("_0a1b", ["0", "_0001"])] {
+        let window = Extent::Window {
+            cursor: start.into(),
+            keys: 4,
+        };
+        let mut pass = pass(0, &store(&["sess:*"], &[]), window, 1000);
+        pass.expect_keys(5_000_000);
+        assert_eq!(
+            take(&mut pass, &page(on[0], &["sess:a", "b"])),
+            Ok(Progress::More),
+            "{start}"
+        );
+        assert_eq!(
+            take(&mut pass, &page(on[1], &["sess:c", "d"])),
+            Ok(Progress::Done),
+            "{start}"
+        );
+        let sizes = Some((5_000_000, 5_000_000));
+        assert!(pass.covered(sizes) < 0.001, "{start}");
+        let estimate = pass.finish(sizes)[0].counts[0].1;
+        assert!(
+            estimate.value == 2_500_000.0 && estimate.low < estimate.high,
+            "{start}: {estimate:?}"
+        );
+    }
+    // A whole lap is one, whatever the cursors mean.
+    let window = Extent::Window {
+        cursor: "_0a1b".into(),
+        keys: 100,
+    };
+    let mut pass = pass(0, &store(&["sess:*"], &[]), window, 1000);
+    pass.expect_keys(4);
+    for (cursor, keys) in [("0", ["sess:c", "d"]), ("_0a1b", ["sess:a", "b"])] {
+        assert_eq!(take(&mut pass, &page(cursor, &keys)), Ok(Progress::More));
+    }
+    assert_eq!(take(&mut pass, &page("0", &["sess:c", "d"])), Ok(Progress::Done));
+    assert_eq!(pass.finish(Some((4, 4)))[0].counts[0].1, Estimate::exact(2.0));
 }

@@ -184,7 +184,7 @@ mod tests {
     fn a_pass_whose_beginning_is_not_known_has_no_interval() {
         let mut tracker = Tracker::new(1);
         let found = BTreeMap::from([(None, crate::sessions::figures::Estimate::exact(3.0))]);
-        tracker.pass_ended(&found, Some(0.0));
+        tracker.pass_ended(&crate::sessions::tracker::Found::whole(found));
         let trackers = BTreeMap::from([("web".to_owned(), tracker)]);
         let samples = of_counts(&[store()], &trackers);
         assert_eq!(samples.number_with("sessions_active", &["web"]), Some(3.0));
