@@ -45,10 +45,10 @@ pub static SPEC: Spec = Spec {
 pub static ACTIVE: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "sessions_active",
-    "Sessions that the store holds, from the last complete scan: the keys that match one glob of the store's `match`, none of its \
-     `exclude` and its `id`, and are of its `type`. Counted exactly, or estimated from a part of the keys where counting would take too \
+    "Sessions that the store holds: the keys that match one glob of the store's `match`, none of its `exclude` and its `id`, and are of \
+     its `type`. From the last scan, and where keyspace notifications are heard moved on by each session that comes or goes since. Counted exactly, or estimated from a part of the keys where counting would take too \
      long; sessions_active_low and _high say which, and how sure it is.",
-    "this exporter: SCAN",
+    "this exporter: SCAN, keyspace notifications",
 )
 .with_labels(&["store", "app"]);
 
@@ -56,8 +56,8 @@ pub static ACTIVE: Descriptor = Descriptor::new(
 pub static ACTIVE_LOW: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "sessions_active_low",
-    "Lower end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly. Absent after events were \
-     missed, until the next pass.",
+    "Lower end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly and none came or went during the \
+     scan. Absent after events were missed, until the next scan.",
     "this exporter: SCAN",
 )
 .with_labels(&["store", "app"]);
@@ -66,8 +66,8 @@ pub static ACTIVE_LOW: Descriptor = Descriptor::new(
 pub static ACTIVE_HIGH: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "sessions_active_high",
-    "Upper end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly. Absent after events were \
-     missed, until the next pass.",
+    "Upper end of the 95 % interval of sessions_active; equal to it where sessions are counted exactly and none came or went during the \
+     scan. Absent after events were missed, until the next scan.",
     "this exporter: SCAN",
 )
 .with_labels(&["store", "app"]);
@@ -198,8 +198,8 @@ pub static UNENCRYPTED_HIGH: Descriptor = Descriptor::new(
 pub static TTL_REMAINING: Descriptor = Descriptor::new(
     MetricKind::GaugeHistogram,
     "sessions_ttl_remaining_seconds",
-    "Time that the living sessions have left, at the last scan. Sessions without a time to live count in +Inf and add 0 to the sum. A \
-     distribution of what exists now: its buckets can fall, although text format 0.0.4 has to call it a histogram; do not take its rate.",
+    "Time that the living sessions have left, at the last scan. Sessions without a time to live count in +Inf and add 0 to the sum. Do \
+     not take its rate: it is a distribution of what exists, which text format 0.0.4 has to call a histogram.",
     "this exporter: PTTL",
 )
 .with_labels(&["store"]);
@@ -208,8 +208,8 @@ pub static TTL_REMAINING: Descriptor = Descriptor::new(
 pub static SIZE: Descriptor = Descriptor::new(
     MetricKind::GaugeHistogram,
     "session_size_bytes",
-    "Memory that each of the living sessions takes, key and overhead included, at the last scan. A distribution of what exists now: its \
-     buckets can fall, although text format 0.0.4 has to call it a histogram; do not take its rate.",
+    "Memory that each of the living sessions takes, key and overhead included, at the last scan. Do not take its \
+     rate: it is a distribution of what exists, which text format 0.0.4 has to call a histogram.",
     "this exporter: MEMORY USAGE",
 )
 .with_labels(&["store"]);
