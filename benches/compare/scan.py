@@ -148,19 +148,28 @@ def show(label, unit, values, digits, note=""):
 
 def exact(redis, work):
     store = {"store": "web", "match": "sess:*", "count": "exact"}
-    file = configuration(work, "exact", redis.port, store, {}, {"timeout": "10s"})
-    rates = {"bare": [], "ours": []}
+    # Counting alone is what the bar is about; with the sample of TTLs and sizes beside it is what a first pass does.
+    details = {"alone": 0, "with 2500 sessions looked at": 2500}
+    files = {
+        what: configuration(work, f"exact-{keys}", redis.port, store, {"limits": {"scan_detail_keys": keys}}, {"timeout": "10s"})
+        for what, keys in details.items()
+    }
+    bare, rates, ratios = [], {what: [] for what in files}, {what: [] for what in files}
     for _ in range(REPEATS):
-        keys, seconds = bare_scan(redis.port, 1000)
-        rates["bare"].append(keys / seconds)
-        text = subprocess.run([BINARY, "once", "--unpaced", f"--config.file={file}"], capture_output=True, text=True, check=True).stdout
-        if metric(text, "sessions_active", store="web") != redis.keys:
-            sys.exit(f"scan: {metric(text, 'sessions_active', store='web')} sessions were counted, not {redis.keys}")
-        rates["ours"].append(metric(text, "session_scan_keys_total", db="db0") / metric(text, "session_scan_duration_seconds", db="db0"))
-    show("bare SCAN loop, COUNT 1000, a million keys", "keys/s", rates["bare"], 0)
-    show("exact count, unpaced, with 2500 sessions looked at", "keys/s", rates["ours"], 0)
-    ratios = [ours / bare for ours, bare in zip(rates["ours"], rates["bare"])]
-    show("  ratio, by repeat", "", ratios, 3, "bar: at least 0.90")
+        for what, file in files.items():
+            # Before and after, since a shared machine changes its speed from second to second.
+            before, seconds = bare_scan(redis.port, 1000)
+            text = subprocess.run([BINARY, "once", "--unpaced", f"--config.file={file}"], capture_output=True, text=True, check=True).stdout
+            after, more_seconds = bare_scan(redis.port, 1000)
+            if metric(text, "sessions_active", store="web") != redis.keys:
+                sys.exit(f"scan: {metric(text, 'sessions_active', store='web')} sessions were counted, not {redis.keys}")
+            bare.append((before + after) / (seconds + more_seconds))
+            rates[what].append(metric(text, "session_scan_keys_total", db="db0") / metric(text, "session_scan_duration_seconds", db="db0"))
+            ratios[what].append(rates[what][-1] / bare[-1])
+    show("bare SCAN loop, COUNT 1000, a million keys", "keys/s", bare, 0)
+    for what in files:
+        show(f"exact count, unpaced, {what}", "keys/s", rates[what], 0)
+        show("  ratio, by repeat", "", ratios[what], 3, "bar: at least 0.90" if details[what] == 0 else "")
 
 
 def sampled(redis, work):
