@@ -318,7 +318,8 @@ fn without_config_what_comes_is_believed() {
     assert_eq!(of_instance(&exporter.scrape(), "session_events_lost_total"), Some(0.0));
     // Each connection has tried what it needs once, and remembers what was denied.
     let before = denials(&server);
-    assert!(before.values().all(|count| *count <= 2), "{before:?}");
+    // Valkey's COMMANDLOG is asked for its three logs in one batch.
+    assert!(before.values().all(|count| *count <= 3), "{before:?}");
     let polls = |scrape: &Scrape| of_instance(scrape, "redis_exporter_scrapes_total").unwrap();
     let polled = polls(&exporter.scrape());
     server.command(&["SET", "sess:4", "x"]);
