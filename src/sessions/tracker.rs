@@ -384,7 +384,7 @@ impl Tracker {
     pub fn total(&self) -> Option<f64> {
         self.figures()
             .map(|figure| figure.value)
-            .fold(None, |total, value| Some(total.unwrap_or(0.0) + value))
+            .reduce(|total, value| total + value)
     }
 
     /// What the last pass added to what events had made of the count (negative: took from it). `None` without events, and before a

@@ -5,6 +5,7 @@
 
 mod link;
 mod memory;
+mod pace;
 mod recognise;
 mod replica;
 mod walk;

@@ -2,8 +2,7 @@
 
 use super::link::{Link, Stop};
 use super::memory::{Missing, ScanMemory, refusal_name};
-use super::walk::FLOOR_SAMPLES;
-use super::{ScanProgress, ScanReport};
+use super::{ScanProgress, ScanReport, pace};
 use crate::config::InstanceConfig;
 use crate::config::presets::{KeyType, Preset};
 use crate::redis::{Command, Reply, Unavailable, unavailability};
@@ -26,9 +25,6 @@ const EXAMPLES_PER_BATCH: usize = 16;
 
 /// What examples are asked for. The type comes first: without it a key is no evidence.
 const ASKED: [DetailCommand; 2] = [DetailCommand::Type, DetailCommand::Pttl];
-
-/// Shortest rest worth a timer.
-const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 /// Which session libraries the keys of an instance are from.
 #[derive(Debug, Default)]
@@ -87,11 +83,7 @@ struct Sample<'a> {
 
 impl Sample<'_> {
     async fn run<R: From<ScanReport> + Send>(&mut self, link: &mut Link<'_, R>) -> Result<Recognised, Stop> {
-        for _ in 0..FLOOR_SAMPLES {
-            let command = Command::new(1, &["SELECT"]).arg(self.config.address.database.to_string());
-            let (_, round_trip) = link.exchange(&[command]).await?;
-            self.pacer.note_floor(round_trip);
-        }
+        pace::find_floor(&mut self.pacer, link, self.config.address.database).await?;
         self.observe(link).await?;
         let mut evidence = BTreeMap::new();
         for candidate in self.detector.candidates() {
@@ -209,11 +201,7 @@ impl Sample<'_> {
 
     async fn rest(&mut self, round_trip: Duration, work: usize) {
         let rest = self.pacer.rest_after(round_trip, work);
-        if rest >= SHORTEST_REST {
-            let resting = Instant::now();
-            tokio::time::sleep(rest).await;
-            self.pacer.rested(resting.elapsed());
-        }
+        pace::rest(&mut self.pacer, rest).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The walk over one database: one SCAN after the other, with the commands about single sessions in between, paced.
 
 use super::link::{Link, Stop};
-use super::{DatabaseOutcome, ScanProgress, ScanReport};
+use super::{DatabaseOutcome, ScanProgress, ScanReport, pace};
 use crate::config::InstanceConfig;
 use crate::redis::info::flushes;
 use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable, unavailability};
@@ -12,13 +12,6 @@ use tokio::time::Instant;
 
 /// How often a pass tells what it has cost: often enough for a rate over a minute.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-
-/// Round trips of a cheap command at the start of a pass, of which the shortest counts as the network's. The first exchange of a
-/// connection is slow; three more are enough to see a quick one.
-pub(super) const FLOOR_SAMPLES: usize = 3;
-
-/// Shortest rest worth a timer.
-const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 /// Sessions that one paced batch asks about: at two to four commands of 1 µs each they keep other clients waiting for about as long as
 /// a SCAN of 100 keys. Fewer would cost more round trips, of which each is rested for.
@@ -242,11 +235,7 @@ impl<'a> Walk<'a> {
         link: &mut Link<'_, R>,
         before: DatabaseState,
     ) -> Result<(), Stop> {
-        for _ in 0..FLOOR_SAMPLES {
-            let command = Command::new(1, &["SELECT"]).arg(self.database.to_string());
-            let (_, round_trip) = link.exchange(&[command]).await?;
-            self.pacer.note_floor(round_trip);
-        }
+        pace::find_floor(&mut self.pacer, link, self.database).await?;
         if let Some(size) = before.size {
             self.keys.expect_keys(size);
         }
@@ -326,14 +315,7 @@ impl<'a> Walk<'a> {
             if self.told.0.elapsed() >= PROGRESS_EVERY {
                 self.tell(link).await;
             }
-            // A timer rounds up to a millisecond: shorter rests are saved up until they are worth one.
-            if rest >= SHORTEST_REST {
-                let resting = Instant::now();
-                tokio::time::sleep(rest).await;
-                self.pacer.rested(resting.elapsed());
-            } else {
-                tokio::task::yield_now().await;
-            }
+            pace::rest(&mut self.pacer, rest).await;
         }
     }
 
