@@ -15,16 +15,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn fill(server: &RedisServer, prefix: &str, count: usize) {
-    let commands: Vec<Vec<Vec<u8>>> = (0..count)
-        .map(|number| {
-            let key = format!("{prefix}{number}");
-            [b"SET".as_slice(), key.as_bytes(), b"x"].map(<[u8]>::to_vec).to_vec()
-        })
-        .collect();
-    server.client().pipeline(&commands);
-}
-
 #[test]
 fn a_killed_connection_is_announced_and_the_next_pass_corrects() {
     let server = server(ALL_EVENTS);
@@ -34,7 +24,7 @@ fn a_killed_connection_is_announced_and_the_next_pass_corrects() {
         // Nothing hears what is created between the kill and the next subscription.
         let killed = server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         assert_eq!(killed, Reply::Integer(1), "one subscriber");
-        fill(&server, &format!("sess:{round}:"), 100);
+        server.fill(&format!("sess:{round}:"), 100);
         let truth = f64::from(round) * 100.0;
         let what = format!("round {round}: the gap is announced, and the count is {truth}");
         exporter.wait_for_instance("redis", &what, SOON, |scrape| {
@@ -53,7 +43,7 @@ fn a_killed_connection_is_announced_and_the_next_pass_corrects() {
     assert!(created(&scrape).unwrap() <= 1000.0);
     // Once the connection is there again, all is heard again.
     let before = created(&scrape).unwrap();
-    fill(&server, "sess:after:", 50);
+    server.fill("sess:after:", 50);
     exporter.wait_for_instance("redis", "heard again", SOON, |scrape| {
         created(scrape) == Some(before + 50.0) && value(scrape, "sessions_active") == Some(1050.0)
     });
@@ -63,7 +53,7 @@ fn a_killed_connection_is_announced_and_the_next_pass_corrects() {
 fn a_flush_tells_nobody_and_is_noticed() {
     let server = server(ALL_EVENTS);
     let exporter = watch(&server, "");
-    fill(&server, "sess:", 300);
+    server.fill("sess:", 300);
     exporter.wait_for_instance("redis", "created", SOON, |scrape| {
         value(scrape, "sessions_active") == Some(300.0)
     });
@@ -74,7 +64,7 @@ fn a_flush_tells_nobody_and_is_noticed() {
         server.command(words);
         let truth: f64 = if words[0] == "SWAPDB" { 0.0 } else { 7.0 };
         if truth > 0.0 {
-            fill(&server, "sess:new:", 7);
+            server.fill("sess:new:", 7);
         }
         exporter.wait_for_instance("redis", words[0], SOON, |scrape| {
             gaps(scrape, "flush") == Some(round as f64 + 1.0)
@@ -126,7 +116,7 @@ fn counters_that_are_reset_are_no_loss() {
 #[test]
 fn without_notifications_there_is_nothing_but_the_word_that_they_are_missing() {
     let server = server("");
-    fill(&server, "sess:", 5);
+    server.fill("sess:", 5);
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), STORE)]));
     let scrape = exporter.wait_for_instance("redis", "counted", SOON, |scrape| {
         value(scrape, "sessions_active") == Some(5.0) && scrape.has("session_events_connected", &[])
@@ -151,7 +141,7 @@ fn without_notifications_there_is_nothing_but_the_word_that_they_are_missing() {
     // Switched on, they are heard within an INFO interval; switched off, it is a gap, and the last pass counts.
     server.command(&["CONFIG", "SET", "notify-keyspace-events", ALL_EVENTS]);
     exporter.wait_for_instance("redis", "heard", SOON, is_current);
-    fill(&server, "sess:more:", 5);
+    server.fill("sess:more:", 5);
     exporter.wait_for_instance("redis", "created", SOON, |scrape| created(scrape) == Some(5.0));
     server.command(&["CONFIG", "SET", "notify-keyspace-events", ""]);
     exporter.wait_for_instance("redis", "off again", SOON, |scrape| {
@@ -220,9 +210,9 @@ fn counters_survive_a_reload_and_leave_with_their_store() {
             .iter()
             .all(|(store, source)| created(scrape, store, source) == Some(0.0))
     });
-    fill(&server, "web:", 3);
-    fill(&server, "web:g:", 4);
-    fill(&server, "api:g:", 5);
+    server.fill("web:", 3);
+    server.fill("web:g:", 4);
+    server.fill("api:g:", 5);
     exporter.wait_for_instance("redis", "created", SOON, |scrape| {
         created(scrape, "web", "other") == Some(3.0)
             && created(scrape, "web", "guest") == Some(4.0)
@@ -235,7 +225,7 @@ fn counters_survive_a_reload_and_leave_with_their_store() {
             && created(scrape, "shop", "guest") == Some(0.0)
             && value(scrape, "sessions_active") == Some(7.0)
     });
-    fill(&server, "web:g:more:", 2);
+    server.fill("web:g:more:", 2);
     exporter.wait_for_instance("redis", "counted on", SOON, |scrape| {
         created(scrape, "web", "guest") == Some(6.0) && value(scrape, "sessions_active") == Some(9.0)
     });
@@ -347,7 +337,7 @@ fn denials(server: &RedisServer) -> BTreeMap<String, i64> {
 #[test]
 fn a_user_who_may_not_subscribe_costs_one_attempt() {
     let server = server(ALL_EVENTS);
-    fill(&server, "sess:", 5);
+    server.fill("sess:", 5);
     server.command(&[
         "ACL",
         "SETUSER",
@@ -418,7 +408,7 @@ fn a_frozen_server_is_a_gap_and_comes_back() {
         gaps(scrape, "disconnect") == Some(1.0) && of_instance(scrape, "session_events_connected") == Some(0.0)
     });
     server.thaw();
-    fill(&server, "sess:", 10);
+    server.fill("sess:", 10);
     exporter.wait_for_instance("redis", "back", SOON, |scrape| {
         value(scrape, "sessions_active") == Some(10.0) && is_current(scrape)
     });

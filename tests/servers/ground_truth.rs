@@ -212,10 +212,6 @@ fn write_all(port: u16, meanwhile: impl FnOnce()) -> Written {
     all
 }
 
-fn port(server: &RedisServer) -> u16 {
-    server.address().rsplit(':').next().unwrap().parse().unwrap()
-}
-
 fn number(server: &RedisServer, field: &str) -> f64 {
     server.info(field).unwrap().parse().unwrap()
 }
@@ -244,7 +240,7 @@ fn ended(scrape: &Scrape, reason: &str) -> Option<f64> {
 #[test]
 fn a_hundred_thousand_sessions_that_come_and_go_are_told_exactly() {
     let (server, exporter) = with_events("sample");
-    let written = write_all(port(&server), || {});
+    let written = write_all(server.port, || {});
     // A third of what is left does not fit any more. The limit keeps the cache, which has no TTL, out of it.
     let limit = (number(&server, "used_memory") * 0.99).round().to_string();
     server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-random"]);
@@ -302,7 +298,7 @@ fn number_of_sessions(server: &RedisServer) -> f64 {
 #[test]
 fn killed_subscribers_are_announced_and_the_next_pass_corrects() {
     let (server, exporter) = with_events("exact");
-    write_all(port(&server), || {
+    write_all(server.port, || {
         for killed in 1..=10 {
             exporter.wait_for_instance("redis", "events are heard", BOUND, |scrape| {
                 scrape.value("session_events_connected", &[("instance", "redis")]) == Some(1.0)

@@ -244,17 +244,6 @@ fn auto_waits_until_the_keys_are_known_to_be_sessions() {
     assert_eq!(count(&scrape, "get", "success"), None);
 }
 
-/// Writes so many keys `PREFIX:NUMBER`.
-fn fill(server: &RedisServer, prefix: &str, count: usize) {
-    let commands: Vec<Vec<Vec<u8>>> = (0..count)
-        .map(|number| {
-            let key = format!("{prefix}:{number}");
-            [b"SET".as_slice(), key.as_bytes(), b"x"].map(<[u8]>::to_vec).to_vec()
-        })
-        .collect();
-    server.client().pipeline(&commands);
-}
-
 const AUTO: &str = "sessions:\n  - { store: web, match: [\"sess:*\"] }\nscan: { redis_share: 0 }";
 
 /// Longest time until a scan has seen the keys and a poll of INFO came after it.
@@ -269,15 +258,15 @@ fn has_cache(exporter: &Exporter) -> bool {
 #[test]
 fn auto_goes_on_and_off_with_the_share_of_the_keys() {
     let server = RedisServer::start();
-    fill(&server, "sess", 94);
-    fill(&server, "cart", 6);
+    server.fill("sess:", 94);
+    server.fill("cart:", 6);
     let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), AUTO)]));
     let active = |scrape: &Scrape| scrape.value("sessions_active", &[("instance", "redis"), ("store", "web")]);
     exporter.wait_for_instance("redis", "scanned", SEEN_BOUND, |scrape| active(scrape) == Some(94.0));
     assert_eq!(count(&after_polls(&exporter, 2), "get", "success"), None, "94 %");
     assert!(!has_cache(&exporter));
 
-    fill(&server, "sess", 114);
+    server.fill("sess:", 114);
     exporter.wait_for_instance("redis", "on at 95 %", SEEN_BOUND, |scrape| {
         count(scrape, "get", "success") == Some(0.0)
     });
@@ -288,7 +277,7 @@ fn auto_goes_on_and_off_with_the_share_of_the_keys() {
     });
 
     // 114 of 124 keys are 92 %: between the two sides nothing changes.
-    fill(&server, "cart", 10);
+    server.fill("cart:", 10);
     let labels = [("instance", "redis"), ("db", "db0")];
     let keys = |scrape: &Scrape| scrape.value("redis_db_keys", &labels);
     exporter.wait_for_instance("redis", "more keys", COUNTED_BOUND, |scrape| {
@@ -302,7 +291,7 @@ fn auto_goes_on_and_off_with_the_share_of_the_keys() {
     assert!(count(&scrape, "get", "success").is_some(), "92 % is not below 90 %");
     assert!(has_cache(&exporter), "the same hysteresis");
 
-    fill(&server, "cart", 30);
+    server.fill("cart:", 30);
     exporter.wait_for_instance("redis", "off below 90 %", SEEN_BOUND, |scrape| {
         count(scrape, "get", "success").is_none()
     });
@@ -331,8 +320,8 @@ fn auto_ends_with_what_the_scans_found() {
         "--repl-diskless-sync-delay",
         "0",
     ]);
-    fill(&primary, "sess", 100);
-    fill(&cache, "page", 100);
+    primary.fill("sess:", 100);
+    cache.fill("page:", 100);
     let of = |address: &str, further: &str| config::fast(&[("redis", address, further)]);
     let exporter = Exporter::start(&of(&primary.address(), AUTO));
     let on = |what: &str| {
@@ -359,7 +348,7 @@ fn auto_ends_with_what_the_scans_found() {
     primary.command(&["REPLICAOF", "127.0.0.1", &cache.port.to_string()]);
     off("a replica");
     primary.command(&["REPLICAOF", "NO", "ONE"]);
-    fill(&primary, "sess", 5000);
+    primary.fill("sess:", 5000);
     on("a primary again");
     exporter.reload(&of(&cache.address(), "sessions: []"));
     off("another server, which is a cache");

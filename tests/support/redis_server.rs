@@ -171,6 +171,17 @@ impl RedisServer {
         client
     }
 
+    /// Writes `count` keys `PREFIX NUMBER` without a TTL.
+    pub fn fill(&self, prefix: &str, count: usize) {
+        let commands: Vec<Vec<Vec<u8>>> = (0..count)
+            .map(|number| {
+                let key = format!("{prefix}{number}");
+                [b"SET".as_slice(), key.as_bytes(), b"x"].map(<[u8]>::to_vec).to_vec()
+            })
+            .collect();
+        self.client().pipeline(&commands);
+    }
+
     /// Runs one command on a connection of its own.
     pub fn command(&self, words: &[&str]) -> Reply {
         self.client().command(words)
