@@ -19,6 +19,7 @@ pub mod commands;
 pub mod config;
 pub mod exposition;
 pub mod http;
+pub mod keys;
 pub mod metric;
 pub mod poller;
 pub mod redis;

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod freshness;
 mod globs;
 mod names;
+pub mod optional;
 mod own_metrics;
 pub mod password_file;
 pub mod pattern;
@@ -80,6 +81,8 @@ pub struct InstanceConfig {
     pub session_probe: SessionProbeConfig,
     /// What the application keeps in Redis for us.
     pub application_metrics: Vec<ApplicationMetricConfig>,
+    /// What the collectors that are off by default are to do, and what only redis_exporter lets its users change.
+    pub optional: optional::Optional,
     /// Largest number of label values per family (`limits.label_values`).
     pub label_values: usize,
     /// Most key hashes that a scan pass remembers per store (`limits.scan_remembered_keys`).

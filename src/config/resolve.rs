@@ -9,6 +9,7 @@ use super::duration::format_duration;
 use super::freshness::DEADLINES_PER_POLL;
 use super::globs::literal_prefix;
 use super::names::known_collectors;
+use super::optional;
 use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
@@ -195,11 +196,12 @@ fn resolve_instance(
     let [own, defaults, top] = layers;
     let mut labels = defaults.labels.clone();
     labels.extend(own.labels.clone());
+    let optional = optional::resolve(layers.map(|layer| &layer.optional), address.database);
     let collectors = known_collectors()
         .into_iter()
         .map(|(name, default_on)| {
             let written = layers.iter().find_map(|layer| layer.collectors.get(name).copied());
-            (name, written.unwrap_or(default_on))
+            (name, written.unwrap_or(default_on || optional.switches_on(name)))
         })
         .collect();
     let environment = [own, defaults, top]
@@ -239,6 +241,7 @@ fn resolve_instance(
         session_probe,
         // Filled in when the whole configuration is known to be right.
         application_metrics: Vec::new(),
+        optional,
         label_values: limits.label_values,
         scan_remembered_keys: limits.scan_remembered_keys,
         scan_detail_keys: limits.scan_detail_keys,

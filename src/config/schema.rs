@@ -8,6 +8,7 @@ use super::globs::SPECIAL;
 use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
 };
+use super::optional::OptionalLayer;
 use super::password_file;
 use super::problem::Place;
 use super::stores::sessions;
@@ -64,6 +65,7 @@ pub(super) struct Layer {
     pub(super) operations: Option<Operations>,
     pub(super) session_probe: SessionProbeLayer,
     pub(super) application_metrics: Option<Vec<MetricDraft>>,
+    pub(super) optional: OptionalLayer,
 }
 
 /// `session_probe` of one level.

@@ -51,6 +51,7 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
             prefix: "probe:".to_owned(),
         },
         application_metrics: Vec::new(),
+        optional: crate::config::optional::Optional::default(),
         scan_detail_keys: 100,
         label_values: 50,
         scan_remembered_keys: 1000,
