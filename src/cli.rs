@@ -4,7 +4,7 @@
 //! then bring their own. A flag beats its variable, a variable beats the default.
 
 use crate::config::source::INLINE_VARIABLE;
-use crate::config::types::Secret;
+use crate::config::types::{BasicAuth, Secret};
 use crate::config::{Environment, FlagSource, Given, Source};
 use crate::telemetry::{LogFormat, LogLevel};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -170,6 +170,12 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Format of log lines.
     pub log_format: LogFormat,
+    /// The user that every path but those of health asks for; `None` lets everybody in.
+    pub basic_auth: Option<BasicAuth>,
+    /// Whether `/metrics` leaves out what the exporter says of itself and its process.
+    pub redis_only_metrics: bool,
+    /// Whether `/probe` and `/scrape` are not served.
+    pub disable_scrape_endpoint: bool,
 }
 
 /// Where the configuration comes from, with what the operator should know about the choice.
@@ -216,6 +222,9 @@ impl Cli {
             enable_lifecycle: switch(environment, "web.enable-lifecycle", flags.web_enable_lifecycle)?,
             log_level: word(environment, "log.level", flags.log_level)?.unwrap_or(LogLevel::Info),
             log_format: word(environment, "log.format", flags.log_format)?.unwrap_or(LogFormat::Logfmt),
+            basic_auth: None,
+            redis_only_metrics: false,
+            disable_scrape_endpoint: false,
         })
     }
 

@@ -267,6 +267,12 @@ pub trait Collector: Send {
     /// a collector that depends on the version or on cluster mode asks for nothing then and gets a second round trip.
     fn requests(&self, server: Option<&Server>) -> Vec<Command>;
 
+    /// The commands that can only be asked when the replies of `requests` are known (what is said of each index needs their list). They
+    /// cost a further round trip, so that most collectors have none. Bounded by the collector, since replies say how many there are.
+    fn follow_up(&self, _context: &PollContext<'_>) -> Vec<Command> {
+        Vec::new()
+    }
+
     /// Turns the replies into samples.
     ///
     /// # Errors

@@ -105,3 +105,21 @@ impl std::fmt::Display for Address {
         }
     }
 }
+
+/// The one user of HTTP basic authentication (RFC 7617).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// The user's name.
+    pub username: String,
+    /// How the password is known.
+    pub password: BasicPassword,
+}
+
+/// How the password of a [`BasicAuth`] is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BasicPassword {
+    /// The password itself.
+    Plain(Secret),
+    /// Its bcrypt hash (`$2a$`, `$2b$`, `$2y$`).
+    Bcrypt(Secret),
+}

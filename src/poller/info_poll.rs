@@ -152,9 +152,30 @@ pub async fn poll(
         own_calls: connection.own_calls(),
         ..sessions.clone()
     };
+    let server_or_unknown = server.as_ref().unwrap_or(&unknown_server);
     let context = PollContext {
         info: info.as_ref(),
-        server: server.as_ref().unwrap_or(&unknown_server),
+        server: server_or_unknown,
+        replies: &replies,
+        unavailable: capabilities.all(),
+        unix_seconds,
+        sessions: &sessions,
+    };
+    let follow_ups: Vec<Vec<Command>> = running.iter().map(|running| follow_up(running, &context)).collect();
+    ask(
+        connection,
+        follow_ups.iter().flatten(),
+        capabilities,
+        &mut replies,
+        deadline,
+    )
+    .await?;
+    for (requests, mut further) in requests.iter_mut().zip(follow_ups) {
+        requests.append(&mut further);
+    }
+    let context = PollContext {
+        info: info.as_ref(),
+        server: server_or_unknown,
         replies: &replies,
         unavailable: capabilities.all(),
         unix_seconds,
@@ -229,6 +250,11 @@ async fn ask<'a>(
         replies.insert(command, reply);
     }
     Ok(())
+}
+
+/// What one collector asks for when it knows the replies so far. A panic in it asks for nothing; [`collect`] says that it panics.
+fn follow_up(running: &RunningCollector, context: &PollContext<'_>) -> Vec<Command> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.follow_up(context))).unwrap_or_default()
 }
 
 /// Runs one collector. A panic in it is its own failure, not the instance's.
