@@ -5,7 +5,7 @@ mod reload;
 use crate::catalogue;
 use crate::cli::Settings;
 use crate::config::{self, Environment, Loaded, Source, ValidatedConfig};
-use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, WebOptions};
+use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, Users, WebOptions};
 use crate::poller::Fleet;
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::{BuildInfo, Telemetry};
@@ -36,6 +36,9 @@ pub enum ServeError {
     /// `--web.external-url` is none.
     #[error("--web.external-url: {0}")]
     ExternalUrl(http::ExternalUrlError),
+    /// The credentials of the HTTP server cannot be used.
+    #[error("HTTP basic authentication: {0}")]
+    Users(http::UsersError),
     /// Signal handlers could not be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(std::io::Error),
@@ -180,6 +183,9 @@ fn web_options(settings: &Settings) -> Result<WebOptions, ServeError> {
         telemetry_path: settings.telemetry_path.clone(),
         external_url,
         enable_lifecycle: settings.enable_lifecycle,
+        users: Users::new(settings.basic_auth.clone()).map_err(ServeError::Users)?,
+        redis_only: settings.redis_only_metrics,
+        serve_probe: !settings.disable_scrape_endpoint,
     })
 }
 
