@@ -250,3 +250,50 @@ fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
         tracing::debug!(%error, "systemd could not be notified");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::types::{BasicAuth, BasicPassword, Secret};
+    use clap::Parser as _;
+
+    fn settings() -> Settings {
+        let cli = crate::cli::Cli::parse_from(["redis-session-exporter"]);
+        cli.settings(&Environment::of_pairs(&[])).unwrap()
+    }
+
+    #[test]
+    fn flags_reach_the_http_server() {
+        let options = web_options(&settings()).unwrap();
+        assert_eq!(options, WebOptions::default());
+        let user = BasicAuth {
+            username: "scraper".to_owned(),
+            password: BasicPassword::Plain(Secret::new("hunter2")),
+        };
+        let changed = Settings {
+            basic_auth: Some(user.clone()),
+            redis_only_metrics: true,
+            disable_scrape_endpoint: true,
+            ..settings()
+        };
+        let options = web_options(&changed).unwrap();
+        assert_eq!(options.users, Users::new([user]).unwrap());
+        assert!(options.redis_only && !options.serve_probe);
+    }
+
+    #[test]
+    fn a_hash_that_is_none_stops_the_start_and_is_not_shown() {
+        let broken = Settings {
+            basic_auth: Some(BasicAuth {
+                username: "scraper".to_owned(),
+                password: BasicPassword::Bcrypt(Secret::new("hunter2")),
+            }),
+            ..settings()
+        };
+        let error = web_options(&broken).unwrap_err().to_string();
+        assert!(
+            error.contains("no bcrypt hash") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}

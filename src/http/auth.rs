@@ -1,6 +1,6 @@
 //! HTTP basic authentication (RFC 7617).
 //!
-//! A check against a bcrypt hash costs tens of milliseconds on purpose. It runs beside the tasks that answer, one at a time, and what
+//! A check against a bcrypt hash costs a tenth of a second or more on purpose. It runs beside the tasks that answer, one at a time, and what
 //! it found true is remembered as a salted hash: a scrape every 15 s pays once, and a flood of wrong passwords delays nobody who was
 //! let in before. A request that cannot be checked soon is answered with 503 and not kept.
 
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 /// Checks against bcrypt hashes that run at one time. Each takes a whole core, and the poller needs the others.
 const RUNNING_CHECKS: usize = 1;
 
-/// Requests that may wait for a check, the running one included. At 60 ms for one (cost 10) the last waits for 2 s.
+/// Requests that may wait for a check, the running one included. At 0.2 s for one (cost 10) the last waits for 6 s.
 const WAITING_CHECKS: usize = 32;
 
 /// The credentials of one user.
@@ -45,7 +45,7 @@ pub struct Users(Vec<User>);
 pub enum UsersError {
     /// The text is no bcrypt hash, or one that takes too long.
     #[error(
-        "the hash of the HTTP password is no bcrypt hash that can be used: it must begin with $2a$, $2b$ or $2y$, have a cost from 04 to 15, \
+        "the hash of the HTTP password is no bcrypt hash that can be used: it must begin with $2a$, $2b$ or $2y$, have a cost from 04 to 14, \
          and 60 characters in all; make one with `htpasswd -nBC 10 USER`"
     )]
     Hash,
