@@ -1,5 +1,5 @@
-//! What anybody who reaches the port of redis_exporter can do to it, and nobody can do to us. Each test names what happens there, seen by
-//! running 1.86 or 1.88 unless said otherwise. Slow clients and the limits of time are also in `http.rs` and in the unit tests of
+//! What anybody who reaches the port of redis_exporter can do to it, and nobody can do to us. Each test names what happens there (1.86 and
+//! 1.88). Slow clients and the limits of time are also in `http.rs` and in the unit tests of
 //! `src/http`, with shorter limits than the binary's.
 
 use crate::bench::BACK_BOUND;
@@ -400,7 +400,7 @@ fn a_crowd_of_connections_takes_neither_memory_nor_descriptors_nor_the_service()
     drop(crowd);
 }
 
-/// There a body is read for as long as the client likes to send it.
+/// There no limit of time holds for a body.
 #[test]
 fn a_body_is_neither_waited_for_nor_read_nor_taken_for_a_request() {
     let scene = Scene::new();
@@ -488,7 +488,7 @@ fn heads_paths_and_parameters_are_bounded() {
     assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
 }
 
-/// There the text of a bad target stands in the answer, and with `--debug` in the log.
+/// There the text of a bad target stands in the answer.
 #[test]
 fn nothing_that_is_sent_comes_back_or_reaches_the_log() {
     let scene = Scene::new();

@@ -47,6 +47,7 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
         "/health/redis/a",
         "/api/health/redis",
         "/-/reload",
+        "/discover-cluster-nodes",
         "/nothing/here",
         "/health/",
         "//health",
