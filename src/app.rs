@@ -5,7 +5,7 @@ mod reload;
 use crate::catalogue;
 use crate::cli::Settings;
 use crate::config::{self, Environment, Loaded, Source, ValidatedConfig};
-use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, WebOptions};
+use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, Users, WebOptions};
 use crate::poller::Fleet;
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::{BuildInfo, Telemetry};
@@ -36,6 +36,9 @@ pub enum ServeError {
     /// `--web.external-url` is none.
     #[error("--web.external-url: {0}")]
     ExternalUrl(http::ExternalUrlError),
+    /// The credentials of the HTTP server cannot be used.
+    #[error("HTTP basic authentication: {0}")]
+    Users(http::UsersError),
     /// Signal handlers could not be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(std::io::Error),
@@ -180,6 +183,9 @@ fn web_options(settings: &Settings) -> Result<WebOptions, ServeError> {
         telemetry_path: settings.telemetry_path.clone(),
         external_url,
         enable_lifecycle: settings.enable_lifecycle,
+        users: Users::new(settings.basic_auth.clone()).map_err(ServeError::Users)?,
+        redis_only: settings.redis_only_metrics,
+        serve_probe: !settings.disable_scrape_endpoint,
     })
 }
 
@@ -242,5 +248,52 @@ fn watchdog_period() -> Duration {
 fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd could not be notified");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::types::{BasicAuth, BasicPassword, Secret};
+    use clap::Parser as _;
+
+    fn settings() -> Settings {
+        let cli = crate::cli::Cli::parse_from(["redis-session-exporter"]);
+        cli.settings(&Environment::of_pairs(&[])).unwrap()
+    }
+
+    #[test]
+    fn flags_reach_the_http_server() {
+        let options = web_options(&settings()).unwrap();
+        assert_eq!(options, WebOptions::default());
+        let user = BasicAuth {
+            username: "scraper".to_owned(),
+            password: BasicPassword::Plain(Secret::new("hunter2")),
+        };
+        let changed = Settings {
+            basic_auth: Some(user.clone()),
+            redis_only_metrics: true,
+            disable_scrape_endpoint: true,
+            ..settings()
+        };
+        let options = web_options(&changed).unwrap();
+        assert_eq!(options.users, Users::new([user]).unwrap());
+        assert!(options.redis_only && !options.serve_probe);
+    }
+
+    #[test]
+    fn a_hash_that_is_none_stops_the_start_and_is_not_shown() {
+        let broken = Settings {
+            basic_auth: Some(BasicAuth {
+                username: "scraper".to_owned(),
+                password: BasicPassword::Bcrypt(Secret::new("hunter2")),
+            }),
+            ..settings()
+        };
+        let error = web_options(&broken).unwrap_err().to_string();
+        assert!(
+            error.contains("no bcrypt hash") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

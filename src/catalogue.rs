@@ -2,6 +2,9 @@
 //!
 //! Both are made from the descriptors, so neither can say anything that the program does not do.
 
+#[cfg(test)]
+pub(crate) mod compatibility;
+
 use crate::collectors::{ALL, Schedule};
 use crate::metric::Descriptor;
 use crate::poller::self_metrics;
@@ -157,15 +160,15 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
 
-    fn project(path: &str) -> PathBuf {
+    pub(super) fn project(path: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
     }
 
     /// Writes the file with UPDATE=1, else fails when it is not current.
-    fn assert_current(path: &str, text: &str) {
+    pub(super) fn assert_current(path: &str, text: &str) {
         let path = project(path);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -253,50 +256,5 @@ mod tests {
         assert_eq!(table.lines().count(), metrics + 1);
         assert!(table.lines().all(|line| line.split('\t').count() == 7));
         assert!(table.contains("\nredis_start_time_seconds\tgauge\t\tseconds\tserver\t"));
-    }
-
-    /// Every row of the compatibility list with status `default` is announced with the same type and labels; `optional` and
-    /// `later` ones are named there with the reason.
-    #[test]
-    fn the_compatibility_list_is_kept() {
-        let list = std::fs::read_to_string(project("tests/fixtures/compat/redis_exporter_metrics.tsv")).unwrap();
-        let ours: BTreeMap<&str, &Descriptor> = groups(&[poller_group(), process_group()])
-            .into_iter()
-            .flat_map(|(group, _)| group.descriptors)
-            .map(|descriptor| (descriptor.name, descriptor))
-            .collect();
-        let (mut problems, mut kept) = (Vec::new(), 0);
-        for line in list.lines().filter(|line| !line.starts_with('#')).skip(1) {
-            let [name, kind, labels, status, note]: [&str; 5] = line
-                .split('\t')
-                .collect::<Vec<_>>()
-                .try_into()
-                .unwrap_or_else(|_| panic!("five fields: {line}"));
-            let found = ours.get(name);
-            match status {
-                "default" => match found {
-                    None => problems.push(format!("{name} is missing")),
-                    Some(ours) if ours.kind.as_str() != kind || ours.labels.join(",") != labels => {
-                        problems.push(format!(
-                            "{name} is {kind} {{{labels}}}, not {} {:?}",
-                            ours.kind.as_str(),
-                            ours.labels
-                        ));
-                    }
-                    Some(_) => kept += 1,
-                },
-                "optional" | "later" => {
-                    if note.is_empty() {
-                        problems.push(format!("{name} is {status} without a reason"));
-                    }
-                    if found.is_some() {
-                        problems.push(format!("{name} is {status} but announced"));
-                    }
-                }
-                _ => problems.push(format!("{name}: unknown status {status}")),
-            }
-        }
-        assert!(problems.is_empty(), "{}", problems.join("\n"));
-        assert!(kept > 250, "only {kept} rows were compared");
     }
 }

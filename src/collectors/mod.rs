@@ -39,7 +39,7 @@ pub mod stats;
 pub mod table;
 
 #[cfg(test)]
-mod peer_tests;
+pub(crate) mod peer_tests;
 #[cfg(test)]
 mod robustness_tests;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::testing::{Scene, parse_reply};
 use super::{ALL, Build, cluster, config, latency, slowlog};
+use crate::catalogue::compatibility::assert_emits_listed;
 use crate::metric::{Samples, Value};
 use crate::redis::{Command, Reply};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,6 +157,25 @@ fn scene(folder: &Path) -> Scene {
         }
     }
     scene
+}
+
+/// Names of the metrics that our collectors make of a fixture below `tests/fixtures`: a reply to INFO (`info/redis-7.0-aof.txt`), or a
+/// folder of the replies that the peer got (`peer/redis-7.0-aof-redis_exporter-1.86`). A collector whose replies are not there has none.
+pub fn emitted_by_fixture(path: &str) -> BTreeSet<&'static str> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path);
+    let scene = if path.is_dir() {
+        scene(&path)
+    } else {
+        Scene::from_bytes(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    };
+    let mut names = BTreeSet::new();
+    for spec in ALL.iter().filter(|spec| matches!(spec.build, Build::FromReplies(_))) {
+        if let Ok(samples) = scene.collect(spec) {
+            let families = samples.families().iter().filter(|family| !family.samples.is_empty());
+            names.extend(families.map(|family| family.descriptor.name));
+        }
+    }
+    names
 }
 
 /// Compares one scrape; returns what differs and how many series were equal.
@@ -336,6 +356,7 @@ fn the_command_log_of_valkey_is_read_as_recorded() {
         Some(1_048_576.0)
     );
     assert_eq!(samples.families().len(), 12);
+    assert_emits_listed(concat!(file!(), ":commandlog"), &samples);
 }
 
 fn build_slowlog(scene: &Scene) -> Vec<Command> {
@@ -366,4 +387,32 @@ fn error_replies_of_real_servers_are_classified() {
             );
         }
     }
+}
+
+/// Fields that no server here writes without a failover, a migration or a module, or before Redis 8.10; names as the servers' sources
+/// have them.
+#[test]
+fn fields_that_no_recorded_reply_holds_are_read() {
+    let mut text = "cluster_state:ok\r\n".to_owned();
+    for kind in [
+        "auth-req",
+        "auth-ack",
+        "fail",
+        "update",
+        "mfstart",
+        "module",
+        "publishshard",
+    ] {
+        for direction in ["sent", "received"] {
+            text += &format!("cluster_stats_messages_{kind}_{direction}:3\r\n");
+        }
+    }
+    let info = "redis_version:8.10.0\r\ncluster_enabled:1\r\nbackup_in_progress:1\r\n";
+    let scene = Scene::new(info).answer(Command::new(2, &["CLUSTER", "INFO"]), Reply::Bulk(text.into()));
+    let backup = scene.collect(&super::persistence::SPEC).unwrap();
+    assert_eq!(backup.number("redis_backup_in_progress"), Some(1.0));
+    assert_emits_listed(concat!(file!(), ":backup"), &backup);
+    let messages = scene.collect(&cluster::SPEC).unwrap();
+    assert_eq!(messages.number("redis_cluster_stats_messages_mfstart_sent"), Some(3.0));
+    assert_emits_listed(concat!(file!(), ":messages"), &messages);
 }

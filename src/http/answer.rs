@@ -108,6 +108,13 @@ impl Answer {
         self.response.status()
     }
 
+    /// A header, for tests.
+    #[cfg(test)]
+    pub(super) fn header(&self, name: &str) -> &str {
+        let value = self.response.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     /// The answer to HEAD: the same headers, with the length of the body that GET would get, where it is known beforehand.
     pub(super) fn without_body(mut self) -> Self {
         let length = self.response.body().size_hint().exact();

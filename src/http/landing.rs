@@ -62,7 +62,8 @@ pub(super) fn answer(app: &App) -> Answer {
         "/-/healthy",
         "/-/ready",
     ];
-    for link in links {
+    let hidden = (!app.parts.options.serve_probe).then_some("/sd");
+    for link in links.into_iter().filter(|link| Some(*link) != hidden) {
         page.push_str("<a href=\"");
         // Relative, so that the page works behind a proxy that adds a prefix.
         escape(&mut page, link.trim_start_matches('/'));

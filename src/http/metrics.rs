@@ -2,6 +2,7 @@
 
 use super::App;
 use super::answer::Answer;
+use super::overrides;
 use super::query::Query;
 use crate::config::InstanceConfig;
 use crate::exposition::encode::{EXPORTER, Filter, FilterError, InstanceLabels};
@@ -38,7 +39,11 @@ pub(super) async fn whole(app: &App, headers: &HeaderMap, query: &Query<'_>) -> 
     };
     let (Format { dialect, content_type }, encoding) = negotiated(headers);
     let own = if filter.admits(EXPORTER) {
-        app.parts.telemetry.encode(dialect)
+        if app.parts.options.redis_only {
+            app.parts.telemetry.encode_redis_only(dialect)
+        } else {
+            app.parts.telemetry.encode(dialect)
+        }
     } else {
         dialect.end().to_owned()
     };
@@ -74,6 +79,10 @@ pub(super) fn probe(app: &App, headers: &HeaderMap, query: &Query<'_>) -> Answer
             "no configured instance has this name or address; /sd lists them",
         );
     };
+    if let Some(sentence) = overrides::refusal(query, &instance) {
+        app.parts.telemetry.probe_refused();
+        return Answer::text(StatusCode::BAD_REQUEST, &sentence);
+    }
     let filter = match filter(app, query) {
         Ok(filter) => filter,
         Err(error) => return Answer::text(StatusCode::BAD_REQUEST, &error.to_string()),

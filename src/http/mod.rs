@@ -3,10 +3,12 @@
 //! [`server`] accepts connections and guards them (`guard`), `routes` finds who answers, and the other files answer.
 
 mod answer;
+mod auth;
 mod guard;
 mod health;
 mod landing;
 mod metrics;
+mod overrides;
 mod query;
 mod routes;
 mod sd;
@@ -15,6 +17,7 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Users, UsersError};
 pub use server::{Timeouts, serve};
 
 use crate::config::types::Address;
@@ -44,6 +47,12 @@ pub struct WebOptions {
     pub external_url: Option<ExternalUrl>,
     /// Whether `/-/reload` works (`--web.enable-lifecycle`).
     pub enable_lifecycle: bool,
+    /// Who is let in; nobody named means everybody. `/-/healthy`, `/-/ready` and `/health` are open to all.
+    pub users: Users,
+    /// Whether the metrics leave out what the exporter says of its own process, as `--redis-only-metrics` of redis_exporter does.
+    pub redis_only: bool,
+    /// Whether `/probe`, `/scrape` and `/sd`, which points there, are served.
+    pub serve_probe: bool,
 }
 
 impl Default for WebOptions {
@@ -52,6 +61,9 @@ impl Default for WebOptions {
             telemetry_path: "/metrics".to_owned(),
             external_url: None,
             enable_lifecycle: false,
+            users: Users::default(),
+            redis_only: false,
+            serve_probe: true,
         }
     }
 }
@@ -112,6 +124,7 @@ pub struct App {
     /// What it was made of.
     pub parts: AppParts,
     bodies: Bodies,
+    gate: auth::Gate,
     was_ready: AtomicBool,
 }
 
@@ -141,6 +154,7 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             bodies: Bodies::new(parts.catalogue.clone(), parts.telemetry.duplicates()),
+            gate: auth::Gate::new(&parts.options.users),
             was_ready: AtomicBool::new(false),
             parts,
         }

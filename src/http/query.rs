@@ -41,6 +41,11 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A value that was encoded once more, as in a query.
+pub(super) fn decode_form(text: &str) -> Result<Cow<'_, str>, QueryError> {
+    decode(text, true)
+}
+
 /// One segment of a path, decoded.
 pub(super) fn decode_segment(segment: &str) -> Result<Cow<'_, str>, QueryError> {
     decode(segment, false)

@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::query::{Query, decode_segment};
-use super::{App, health, landing, metrics, sd};
+use super::{App, WebOptions, health, landing, metrics, sd};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// How long a reload may take before the client is told that it still runs. Reading files takes milliseconds; starting the
 /// tasks of hundreds of new instances a little more.
 const RELOAD_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a GET of `/-/reload` is told: with redis_exporter it reads the file of passwords again.
+const RELOAD_BY_GET: &str = "a GET changes nothing here: files of passwords are read again at every connect, so a changed one needs no \
+    reload; POST or PUT, with --web.enable-lifecycle, or the signal SIGHUP read the whole configuration again";
 
 /// Every route; what it stands for in the label `route`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,25 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Whether it is served to clients without credentials: what an orchestrator asks, which has none.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Health | Self::Healthy | Self::Ready)
+    }
+
+    /// Why the flags have switched it off.
+    fn switched_off(self, options: &WebOptions) -> Option<&'static str> {
+        match self {
+            Self::Probe if !options.serve_probe => Some(
+                "/probe and /scrape are switched off by --disable-scrape-endpoint; every instance is on the path of the metrics",
+            ),
+            Self::Discovery if !options.serve_probe => Some(
+                "/sd names targets on /probe, which is switched off by --disable-scrape-endpoint; every instance is on the path of the \
+                 metrics",
+            ),
+            _ => None,
+        }
+    }
+
     fn allows(self, method: &Method) -> bool {
         match self {
             Self::Reload => method == Method::POST || method == Method::PUT,
@@ -98,19 +121,19 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     let begun = Instant::now();
     let route = Route::find(request.uri().path(), &app.parts.options.telemetry_path);
     let method = request.method();
-    let answer = if route == Route::Unknown {
+    let answer = if let Some(refusal) = refusal(app, route, request).await {
+        refusal
+    } else if let Some(sentence) = route.switched_off(&app.parts.options) {
+        Answer::text(StatusCode::NOT_FOUND, sentence)
+    } else if route == Route::Unknown {
         Answer::text(StatusCode::NOT_FOUND, "nothing is here; / lists what there is")
     } else if !route.allows(method) {
-        let allowed = if route == Route::Reload {
-            "POST, PUT"
+        let (allowed, sentence) = if route == Route::Reload {
+            ("POST, PUT", RELOAD_BY_GET)
         } else {
-            "GET, HEAD"
+            ("GET, HEAD", "only these methods are allowed here: GET, HEAD")
         };
-        Answer::text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &format!("only these methods are allowed here: {allowed}"),
-        )
-        .with_header(ALLOW, HeaderValue::from_static(allowed))
+        Answer::text(StatusCode::METHOD_NOT_ALLOWED, sentence).with_header(ALLOW, HeaderValue::from_static(allowed))
     } else {
         dispatch(app, route, request).await
     };
@@ -123,6 +146,14 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     } else {
         answer
     }
+}
+
+/// Turns away clients that are not let in.
+async fn refusal(app: &App, route: Route<'_>, request: &Request<Incoming>) -> Option<Answer> {
+    if route.is_open() {
+        return None;
+    }
+    app.gate.refusal(request.headers()).await
 }
 
 async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> Answer {

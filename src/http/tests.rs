@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod access;
+
 /// No test waits longer for anything.
 const BOUND: Duration = Duration::from_secs(20);
 

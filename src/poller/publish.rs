@@ -277,6 +277,9 @@ fn peer_samples(instance: &Instance, samples: &mut Samples) {
     if let Some(duration) = instance.last_connect {
         samples.push(&own::PEER_LAST_CONNECT_TIME, duration.as_secs_f64());
     }
+    if let Some(seconds) = instance.details.ping_seconds {
+        samples.push(&own::PEER_LAST_PING_TIME, seconds);
+    }
     if let Some(verdict) = instance.verdict {
         let failure = verdict.state.filter(|_| !verdict.up);
         let reason = failure.map_or("", Reason::as_label);

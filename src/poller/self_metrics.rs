@@ -50,6 +50,9 @@ descriptors! {
     /// Seconds of the last connect.
     PEER_LAST_CONNECT_TIME = Gauge "redis_exporter_last_scrape_connect_time_seconds" []
         "How long the last connect of the kept connection took. Under the name of redis_exporter, which connects anew for every scrape.";
+    /// Seconds of the last PING.
+    PEER_LAST_PING_TIME = Gauge "redis_exporter_last_scrape_ping_time_seconds" []
+        "Round trip of the last PING, while PING is answered. Under the name of redis_exporter, which has it only with --ping-on-connect; the distribution is redis_ping_duration_seconds.";
     /// 1 while the last exchange failed.
     PEER_LAST_SCRAPE_ERROR = Gauge "redis_exporter_last_scrape_error" ["err"]
         "1 when the last exchange failed, with the bounded reason as err; 0 with an empty err when it did not.";

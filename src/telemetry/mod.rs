@@ -77,6 +77,8 @@ struct RouteLabels {
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
+    /// The one of them that redis_exporter keeps with `--redis-only-metrics`.
+    redis_only: Registry,
     probe_errors: Counter,
     reload_successful: Gauge,
     reload_seconds: Gauge<f64, AtomicU64>,
@@ -128,6 +130,7 @@ impl Telemetry {
             connections: Gauge::default(),
             duplicates: Counter::default(),
             registry: Registry::default(),
+            redis_only: Registry::default(),
         };
         register(&mut registry, descriptors::BUILD_INFO, build_info);
         register(&mut registry, descriptors::COMPATIBLE_BUILD_INFO, compatible_build_info);
@@ -153,15 +156,27 @@ impl Telemetry {
         register(&mut registry, descriptors::DUPLICATES, telemetry.duplicates.clone());
         registry.register_collector(Box::new(RuntimeMetrics { runtime }));
         registry.register_collector(Box::new(ProcessMetrics::default()));
-        Self { registry, ..telemetry }
+        let mut redis_only = Registry::default();
+        register(
+            &mut redis_only,
+            descriptors::PROBE_ERRORS,
+            telemetry.probe_errors.clone(),
+        );
+        Self {
+            registry,
+            redis_only,
+            ..telemetry
+        }
     }
 
     /// The exporter's own section with the end that the dialect demands. Costs about 20 µs.
     pub fn encode(&self, dialect: Dialect) -> String {
-        own::encode(&self.registry, dialect).unwrap_or_else(|_| {
-            tracing::error!("The exporter's own metrics could not be encoded and are missing from this answer.");
-            dialect.end().to_owned()
-        })
+        encode(&self.registry, dialect)
+    }
+
+    /// What of it stays with `--redis-only-metrics`: refused probes, as in redis_exporter.
+    pub fn encode_redis_only(&self, dialect: Dialect) -> String {
+        encode(&self.redis_only, dialect)
     }
 
     /// Notes the end of a request. Every label must come from a bounded set.
@@ -201,6 +216,13 @@ impl Telemetry {
     pub fn duplicates(&self) -> Counter {
         self.duplicates.clone()
     }
+}
+
+fn encode(registry: &Registry, dialect: Dialect) -> String {
+    own::encode(registry, dialect).unwrap_or_else(|_| {
+        tracing::error!("The exporter's own metrics could not be encoded and are missing from this answer.");
+        dialect.end().to_owned()
+    })
 }
 
 /// Registers a metric under the name that makes prometheus-client write the descriptor's name.
@@ -317,6 +339,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
+        assert_eq!(
+            telemetry
+                .encode_redis_only(Dialect::OpenMetrics)
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .collect::<Vec<_>>(),
+            ["redis_target_scrape_request_errors_total 1"]
+        );
         drop((request, connection));
         assert!(telemetry.encode(Dialect::Text).contains("requests_in_flight 0"));
     }

@@ -167,6 +167,13 @@ fn probe_gives_one_instance_without_its_identity() {
         "first".to_owned(),
         format!("redis://127.0.0.1:{}", first.port),
         format!("127.0.0.1:{}", first.port),
+        // The other forms that redis_exporter takes; user and password choose nothing.
+        format!("redis://127.0.0.1:{}/0", first.port),
+        format!("redis://somebody@127.0.0.1:{}", first.port),
+        format!("redis://somebody:word-of-somebody@127.0.0.1:{}", first.port),
+        format!("somebody@127.0.0.1:{}", first.port),
+        format!("valkey://127.0.0.1:{}", first.port),
+        format!("redis%3A%2F%2F127.0.0.1%3A{}", first.port),
     ] {
         for path in ["/probe", "/scrape"] {
             let response = exporter.get(&format!("{path}?target={target}"));
@@ -185,6 +192,17 @@ fn probe_gives_one_instance_without_its_identity() {
             );
         }
     }
+    assert!(!exporter.log().contains("word-of-somebody"));
+    for other in [
+        format!("redis://127.0.0.1:{}/7", first.port),
+        format!("localhost:{}", first.port),
+    ] {
+        assert_eq!(
+            exporter.get(&format!("/scrape?target={other}")).status,
+            404,
+            "{other} is another address"
+        );
+    }
     // A listener that must never be dialled.
     let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -195,6 +213,26 @@ fn probe_gives_one_instance_without_its_identity() {
     assert!(!exporter.log().contains(&target), "nor logged");
     assert!(trap.accept().is_err(), "nor dialled");
     assert_ne!(exporter.get("/probe").status, 200);
+}
+
+#[test]
+fn an_instance_at_a_socket_is_probed_by_its_path() {
+    let server = RedisServer::start();
+    let socket = server.socket();
+    let path = socket.to_str().unwrap();
+    let exporter = Exporter::start(&config::fast(&[("redis", &format!("unix://{path}"), "")]));
+    exporter.wait_until_up(&["redis"]);
+    for target in [
+        path.to_owned(),
+        format!("unix://{path}"),
+        format!("unix://somebody@{path}"),
+        format!("redis+unix://{path}?db=0"),
+    ] {
+        let encoded = target.replace('?', "%3F").replace('=', "%3D").replace('+', "%2B");
+        let response = exporter.get(&format!("/scrape?target={encoded}"));
+        assert_eq!(response.status, 200, "{target}");
+        assert_eq!(Scrape::parse(&response.text()).value("redis_up", &[]), Some(1.0));
+    }
 }
 
 #[test]

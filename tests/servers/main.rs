@@ -9,11 +9,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anonymous;
 mod application;
 mod application_daemon;
 mod authentication;
 mod bench;
 mod commands;
+mod compatibility;
 mod connections;
 mod dead_share;
 mod events;

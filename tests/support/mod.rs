@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each of the two test targets uses its own part of this")]
 
 pub mod config;
+pub mod evidence;
 pub mod exporter;
 pub mod http;
 pub mod peer;

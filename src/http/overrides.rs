@@ -1,0 +1,229 @@
+//! The parameters of `/scrape` by which redis_exporter lets a request choose keys to look at.
+//!
+//! There any client starts scans of any size with them and reads any key. Here a request starts nothing: keys are named in the
+//! configuration, and the paced scan looks at them for every scrape. A request that names what is configured anyway is answered as
+//! if it had named nothing, so that a job made for redis_exporter goes on; any other is told where to write it. Nothing that it
+//! names is repeated.
+
+use super::query::{Query, decode_form};
+use crate::config::InstanceConfig;
+use crate::config::optional::{KeyPattern, NamedKey};
+
+/// One of the parameters that name keys.
+struct KeyParameter {
+    /// As redis_exporter spells it.
+    name: &'static str,
+    /// Where the same is configured.
+    configured_as: &'static str,
+    /// The collector that has to run.
+    collector: &'static str,
+    /// Whether a key or pattern of a database is configured.
+    covers: fn(&InstanceConfig, u32, &str) -> bool,
+}
+
+/// All of them.
+const KEY_PARAMETERS: [KeyParameter; 5] = [
+    KeyParameter {
+        name: "check-keys",
+        configured_as: "check_keys",
+        collector: "check_keys",
+        covers: |config, database, glob| has_pattern(&config.optional.keys.patterns, database, glob),
+    },
+    KeyParameter {
+        name: "check-single-keys",
+        configured_as: "check_single_keys",
+        collector: "check_single_keys",
+        covers: |config, database, key| has_key(&config.optional.keys.single, database, key),
+    },
+    KeyParameter {
+        name: "check-streams",
+        configured_as: "streams",
+        collector: "streams",
+        covers: |config, database, glob| has_pattern(&config.optional.streams.patterns, database, glob),
+    },
+    KeyParameter {
+        name: "check-single-streams",
+        configured_as: "streams",
+        collector: "streams",
+        covers: |config, database, key| has_key(&config.optional.streams.single, database, key),
+    },
+    KeyParameter {
+        name: "count-keys",
+        configured_as: "count_keys",
+        collector: "count_keys",
+        covers: |config, database, glob| has_pattern(&config.optional.keys.counted, database, glob),
+    },
+];
+
+/// Both spellings of the parameter that names the host of a server's certificate.
+const SERVER_NAME_PARAMETERS: [&str; 2] = ["tls_server_name", "tls-server-name"];
+
+fn has_pattern(patterns: &[KeyPattern], database: u32, glob: &str) -> bool {
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| pattern.glob == glob && pattern.databases.contains(&database))
+}
+
+fn has_key(keys: &[NamedKey], database: u32, name: &str) -> bool {
+    let mut keys = keys.iter();
+    keys.any(|key| key.key == name && key.database == Some(database))
+}
+
+/// Why a request for this instance is refused, in a sentence without anything of the request; `None` when its parameters ask for
+/// nothing beyond the configuration. Like redis_exporter it reads the first of several and takes an empty one for none.
+pub(super) fn refusal(query: &Query<'_>, config: &InstanceConfig) -> Option<String> {
+    let given = |name: &str| query.first(name).filter(|value| !value.is_empty());
+    for parameter in &KEY_PARAMETERS {
+        let Some(value) = given(parameter.name) else {
+            continue;
+        };
+        let KeyParameter {
+            name, configured_as, ..
+        } = parameter;
+        let Some(keys) = parse_keys(value) else {
+            return Some(format!(
+                "{name} must be a list of dbN=KEY or KEY, separated by commas and percent-encoded"
+            ));
+        };
+        if !keys
+            .iter()
+            .all(|(database, key)| (parameter.covers)(config, *database, key))
+        {
+            return Some(format!(
+                "a request starts no work on keys here: write what {name} names under `{configured_as}` of this instance in the \
+                 configuration, and every scrape has it, with {name} or without"
+            ));
+        }
+        if config.collectors.get(parameter.collector) != Some(&true) {
+            return Some(format!(
+                "what {name} names is configured for this instance, but its collector is switched off: remove `{}: false` from \
+                 `collectors`",
+                parameter.collector
+            ));
+        }
+    }
+    SERVER_NAME_PARAMETERS.into_iter().find(|name| given(name).is_some()).map(|name| {
+        format!(
+            "{name} cannot be chosen by a request: which name the certificate of a server must carry is said by `tls` of the instance in \
+             the configuration; leave the parameter out"
+        )
+    })
+}
+
+/// Reads `db3=sess:*,cart:*` as redis_exporter does: without a database it is 0, and each key is percent-encoded once more.
+fn parse_keys(text: &str) -> Option<Vec<(u32, String)>> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let mut pieces = part.split('=').map(str::trim);
+            let (database, key) = match (pieces.next(), pieces.next(), pieces.next()) {
+                (Some(key), None, _) => ("0", key),
+                (Some(database), Some(key), None) => (database.trim_start_matches("db"), key),
+                _ => return None,
+            };
+            Some((database.parse().ok()?, decode_form(key).ok()?.into_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::optional::StreamsConfig;
+
+    fn config() -> InstanceConfig {
+        let pattern = |glob: &str, databases: &[u32]| KeyPattern {
+            glob: glob.to_owned(),
+            databases: databases.to_vec(),
+        };
+        let key = |key: &str, database: u32| NamedKey {
+            key: key.to_owned(),
+            database: Some(database),
+            export_value: false,
+        };
+        let mut config = super::super::health::tests::config("a", 6379);
+        config.optional.keys.patterns = vec![pattern("sess:*", &[0, 3]), pattern("a,b=c", &[0])];
+        config.optional.keys.single = vec![key("one", 0), key("two", 3)];
+        config.optional.keys.counted = vec![pattern("cart:*", &[1])];
+        config.optional.streams = StreamsConfig {
+            patterns: vec![pattern("jobs:*", &[0])],
+            single: vec![key("jobs", 0)],
+            consumers: true,
+        };
+        for collector in ["check_keys", "check_single_keys", "count_keys", "streams"] {
+            config.collectors.insert(collector, true);
+        }
+        config
+    }
+
+    fn refused(query: &str, config: &InstanceConfig) -> Option<String> {
+        refusal(&Query::parse(Some(query)).unwrap(), config)
+    }
+
+    #[test]
+    fn what_is_configured_may_be_asked_for() {
+        for query in [
+            "",
+            "target=a&check-keys=",
+            "check-keys=sess:*",
+            "check-keys=db3%3Dsess:*",
+            "check-keys=db0=sess:*,db3=sess%3A*",
+            "check-keys=a%252Cb%253Dc",
+            "check-keys=,sess:*,",
+            "check-single-keys=one,db3=two&count-keys=db1=cart:*",
+            "check-streams=jobs:*&check-single-streams=db0=jobs",
+            "check-keys=sess:*&check-keys=other",
+            "tls_server_name=&unknown=x",
+        ] {
+            assert_eq!(refused(query, &config()), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_key_to_write_and_without_an_echo() {
+        let cases = [
+            ("check-keys=other:*", "`check_keys`"),
+            ("check-keys=sess:*,other", "`check_keys`"),
+            ("check-keys=db1=sess:*", "`check_keys`"),
+            ("check-keys=*", "`check_keys`"),
+            ("check-single-keys=sess:*", "`check_single_keys`"),
+            ("check-single-keys=db1=one", "`check_single_keys`"),
+            ("check-streams=jobs", "`streams`"),
+            ("check-single-streams=jobs:*", "`streams`"),
+            ("count-keys=sess:*", "`count_keys`"),
+            ("check-keys=hunter2=sess:*", "must be a list"),
+            ("check-keys=1=2=3", "must be a list"),
+            ("check-keys=%25ff", "must be a list"),
+            ("check-keys=db-1=sess:*", "must be a list"),
+            ("check-keys=db99999999999=x", "must be a list"),
+            ("tls_server_name=hunter2", "`tls`"),
+            ("tls-server-name=hunter2", "`tls`"),
+        ];
+        for (query, expected) in cases {
+            let sentence = refused(query, &config()).unwrap_or_else(|| panic!("{query} is not refused"));
+            assert!(sentence.contains(expected), "{query}: {sentence}");
+            for told in ["other", "sess:", "hunter2", "jobs", "db1", "one"] {
+                assert!(
+                    !sentence.replace("dbN", "").contains(told) || told == "one" && sentence.contains("none"),
+                    "{query}: {sentence}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_collector_that_is_switched_off_is_named() {
+        let mut config = config();
+        config.collectors.insert("streams", false);
+        let sentence = refused("check-streams=jobs:*", &config).unwrap();
+        assert!(sentence.contains("`streams: false`"), "{sentence}");
+        assert_eq!(refused("check-keys=sess:*", &config), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(text in "\\PC*", soup in "[a,%=0-9df+]{0,60}") {
+            let _ = parse_keys(&text);
+            let _ = parse_keys(&soup);
+        }
+    }
+}

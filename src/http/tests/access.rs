@@ -1,0 +1,186 @@
+//! Who is let in, and what the flags of redis_exporter switch off.
+
+use super::*;
+use crate::config::types::{BasicAuth, BasicPassword, Secret};
+
+/// crypt(3) of `hunter2` with cost 4.
+const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm";
+
+/// `scraper:hunter2`
+const RIGHT: &str = "Authorization: Basic c2NyYXBlcjpodW50ZXIy\r\n";
+/// `scraper:hunter3`
+const WRONG: &str = "Authorization: Basic c2NyYXBlcjpodW50ZXIz\r\n";
+
+async fn guarded() -> Server {
+    let password = BasicPassword::Bcrypt(Secret::new(HASH));
+    let options = WebOptions {
+        users: Users::new([BasicAuth {
+            username: "scraper".to_owned(),
+            password,
+        }])
+        .unwrap(),
+        enable_lifecycle: true,
+        ..WebOptions::default()
+    };
+    Server::start(options, Timeouts::default()).await
+}
+
+impl Server {
+    async fn ask(&self, method: &str, path: &str, header: &str) -> Reply {
+        self.request(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n"))
+            .await
+    }
+}
+
+#[tokio::test]
+async fn everything_but_the_state_of_the_process_needs_credentials() {
+    let server = guarded().await;
+    let paths = [
+        "/",
+        "/metrics",
+        "/probe?target=a",
+        "/scrape?target=a",
+        "/probe",
+        "/sd",
+        "/config",
+        "/health/redis",
+        "/health/redis/a",
+        "/api/health/redis",
+        "/-/reload",
+        "/discover-cluster-nodes",
+        "/nothing/here",
+        "/health/",
+        "//health",
+        "/metrics?a=%ff",
+        "*",
+    ];
+    for path in paths {
+        for header in ["", WRONG] {
+            for method in ["GET", "HEAD", "POST", "OPTIONS", "BREW"] {
+                let reply = server.ask(method, path, header).await;
+                assert_eq!(reply.status, 401, "{method} {path}");
+                assert_eq!(
+                    reply.header("www-authenticate"),
+                    "Basic realm=\"redis-session-exporter\", charset=\"UTF-8\""
+                );
+                if method != "HEAD" {
+                    assert_eq!(reply.text(), "this needs a user name and a password\n");
+                }
+            }
+        }
+        let status = server.ask("GET", path, RIGHT).await.status;
+        assert_ne!(status, 401, "{path}");
+    }
+    for path in ["/health", "/-/healthy", "/-/ready"] {
+        for header in ["", WRONG, RIGHT] {
+            assert_eq!(server.ask("GET", path, header).await.status, 200, "{path}");
+        }
+    }
+    let text = server.ask("GET", "/metrics", RIGHT).await.text();
+    assert!(text.contains("fixture_hits_total"));
+    assert!(
+        text.contains("_requests_total{method=\"GET\",route=\"/metrics\",code=\"401\"} 4"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2") && !text.contains("scraper"));
+}
+
+#[tokio::test]
+async fn credentials_hold_for_their_request_alone() {
+    let server = guarded().await;
+    let mut stream = server.connect().await;
+    let with = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{RIGHT}\r\n");
+    let without = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (head, status) in [(with.as_str(), 200), (without, 401), (with.as_str(), 200)] {
+        assert_eq!(exchange(&mut stream, head).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn redis_only_leaves_out_what_the_peer_leaves_out() {
+    let options = WebOptions {
+        redis_only: true,
+        ..WebOptions::default()
+    };
+    let server = Server::start(options, Timeouts::default()).await;
+    server.get("/probe").await;
+    let text = server.get("/metrics").await.text();
+    assert!(text.contains("fixture_hits_total{"));
+    assert!(text.contains("\nredis_target_scrape_request_errors_total 1\n"));
+    for gone in [
+        "process_",
+        "redis_exporter_build_info",
+        "redis_session_exporter_http",
+        "tasks_alive",
+    ] {
+        assert!(!text.contains(gone), "{gone}");
+    }
+    let open = server
+        .request("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n")
+        .await
+        .text();
+    assert!(open.ends_with("\n# EOF\n") && !open.contains("process_"));
+    let own = server.get("/metrics?collect[]=exporter").await.text();
+    assert!(own.contains("redis_target_scrape_request_errors_total") && !own.contains("process_"));
+}
+
+#[tokio::test]
+async fn the_probe_can_be_switched_off() {
+    let options = WebOptions {
+        serve_probe: false,
+        ..WebOptions::default()
+    };
+    let server = Server::start(options, Timeouts::default()).await;
+    for path in ["/probe?target=a", "/scrape?target=a", "/scrape", "/sd"] {
+        let reply = server.get(path).await;
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(reply.text().contains("--disable-scrape-endpoint"), "{path}");
+    }
+    assert!(!server.get("/").await.text().contains("\"sd\""));
+    assert_eq!(server.get("/metrics").await.status, 200);
+}
+
+#[tokio::test]
+async fn keys_of_a_request_are_those_of_the_configuration_or_refused() {
+    let server = Server::usual().await;
+    {
+        let mut config = server.app.parts.config.write().unwrap();
+        let mut changed = ValidatedConfig::clone(&config);
+        let mut instance = health::tests::config("a", 6379);
+        instance
+            .optional
+            .keys
+            .counted
+            .push(crate::config::optional::KeyPattern {
+                glob: "sess:*".to_owned(),
+                databases: vec![0],
+            });
+        instance.collectors.insert("count_keys", true);
+        changed.instances[0] = Arc::new(instance);
+        *config = Arc::new(changed);
+    }
+    let asked = server.get("/scrape?target=a&count-keys=db0=sess:*").await;
+    assert_eq!(asked.status, 200);
+    assert_eq!(asked.text(), server.get("/scrape?target=a").await.text());
+    for query in [
+        "a&count-keys=hunter2",
+        "b%3Ci%3E&count-keys=sess:*",
+        "a&tls_server_name=hunter2",
+    ] {
+        let refused = server.get(&format!("/scrape?target={query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(!refused.text().contains("hunter2") && !refused.text().contains("sess:"));
+    }
+    // Whether an instance exists comes first, so that this does not tell what is configured for another.
+    assert_eq!(server.get("/scrape?target=nobody&count-keys=x").await.status, 404);
+    let own = server.get("/metrics").await.text();
+    assert!(own.contains("\nredis_target_scrape_request_errors_total 4\n"));
+}
+
+#[tokio::test]
+async fn a_get_of_the_reload_is_answered_in_words() {
+    let server = guarded().await;
+    let reply = server.ask("GET", "/-/reload", RIGHT).await;
+    assert_eq!((reply.status, reply.header("allow")), (405, "POST, PUT"));
+    assert!(reply.text().contains("read again at every connect"), "{}", reply.text());
+}
