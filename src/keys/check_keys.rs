@@ -32,12 +32,15 @@ pub(super) fn push_tasks(context: &KeyContext<'_>, tasks: &mut Vec<CollectorTask
         let own = single.filter(|key| key.database == Some(context.database));
         elsewhere.extend(own.map(|key| key.key.clone().into_bytes()));
     }
-    let names: BTreeSet<&str> = names.into_iter().filter(|name| !elsewhere.contains(name.as_bytes())).collect();
-    if !names.is_empty() {
+    let names: BTreeSet<&str> = names
+        .into_iter()
+        .filter(|name| !elsewhere.contains(name.as_bytes()))
+        .collect();
+    if !names.is_empty() && !context.by_scan {
         tasks.push(of(NamedKeys::new(context, &names)));
-        elsewhere.extend(names.iter().map(|name| name.as_bytes().to_vec()));
     }
-    if !globs.is_empty() {
+    if !globs.is_empty() && context.by_scan {
+        elsewhere.extend(names.iter().map(|name| name.as_bytes().to_vec()));
         tasks.push(of(FoundKeys::new(context, &globs, elsewhere)));
     }
 }

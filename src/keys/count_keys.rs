@@ -112,7 +112,15 @@ mod tests {
         let globs = ["sess:*", "*:1", "none:*", "sess:*"];
         let mut task = CountKeys::new(globs.into_iter(), 1000);
         let long = [b"sess:".as_slice(), &vec![b'x'; MAX_KEY_BYTES]].concat();
-        for key in [b"sess:1".as_slice(), b"sess:2", b"cart:1", b"sess:1", b"cart:1", b"\xff", &long] {
+        for key in [
+            b"sess:1".as_slice(),
+            b"sess:2",
+            b"cart:1",
+            b"sess:1",
+            b"cart:1",
+            b"\xff",
+            &long,
+        ] {
             task.offer(key);
         }
         assert!(task.needs_scan() && task.waiting() == 0);
@@ -120,7 +128,11 @@ mod tests {
         let count = |glob| findings.samples.number_with("redis_keys_count", &["db3", glob]);
         assert_eq!(count("sess:*"), Some(2.0));
         assert_eq!(count("*:1"), Some(2.0));
-        assert_eq!(count("none:*"), Some(0.0), "a database that was seen whole and has none");
+        assert_eq!(
+            count("none:*"),
+            Some(0.0),
+            "a database that was seen whole and has none"
+        );
         assert_eq!(findings.samples.families()[0].samples.len(), 3);
     }
 }

@@ -9,7 +9,7 @@ use crate::collectors::check_keys::{KEY_MEMORY, KEY_SIZE};
 use crate::collectors::check_single_keys::{KEY_VALUE, KEY_VALUE_AS_STRING};
 use crate::redis::{Command, Reply, Unavailable, unavailability};
 use crate::sessions::details::denies_command;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How every HyperLogLog begins (`hyperloglog.c`, since Redis 2.8.9): the magic word and the encoding, which is 0 or 1.
 const HYPERLOGLOG: &[u8] = b"HYLL";
@@ -136,8 +136,8 @@ pub(super) struct Inspector {
     groups: Vec<Group>,
     /// Commands that are not to be had, by name.
     refused: BTreeMap<&'static str, Unavailable>,
-    /// What was found not to be had in this pass.
-    missing: Vec<(String, Unavailable)>,
+    /// Those that were needed.
+    lacking: BTreeSet<&'static str>,
     /// Keys of which nothing was asked.
     fresh: VecDeque<Key>,
     /// Keys that are asked once more.
@@ -172,7 +172,7 @@ impl Inspector {
             collector,
             groups: Vec::new(),
             refused: refused.collect(),
-            missing: Vec::new(),
+            lacking: BTreeSet::new(),
             fresh: VecDeque::new(),
             begun: VecDeque::new(),
             asked: Vec::new(),
@@ -222,7 +222,9 @@ impl Inspector {
                 return;
             };
             key.asked = if self.may_ask(key.group) {
-                self.questions(key.step)
+                let (questions, lacking) = self.questions(key.step);
+                self.lacking.extend(lacking);
+                questions
             } else {
                 [None; 2]
             };
@@ -237,8 +239,8 @@ impl Inspector {
         }
     }
 
-    /// The questions of a step, less those that are not to be had.
-    fn questions(&self, step: Step) -> [Option<Question>; 2] {
+    /// The questions of a step, less those that are not to be had, and the commands of these.
+    fn questions(&self, step: Step) -> ([Option<Question>; 2], impl Iterator<Item = &'static str> + use<>) {
         let questions = match step {
             Step::First => [Some(Question::Type), Some(Question::Memory)],
             Step::Size(command @ "strlen") => [Some(Question::Size(command)), Some(Question::Head)],
@@ -246,7 +248,10 @@ impl Inspector {
             Step::Estimate => [Some(Question::Estimate), None],
             Step::StillThere => [Some(Question::StillThere), None],
         };
-        questions.map(|question| question.filter(|question| !self.refused.contains_key(question.command())))
+        let is_refused = |question: &Question| self.refused.contains_key(question.command());
+        let lacking = questions.map(|question| question.filter(is_refused).map(Question::command));
+        let questions = questions.map(|question| question.filter(|question| !is_refused(question)));
+        (questions, lacking.into_iter().flatten())
     }
 
     /// Takes the replies to the last [`Inspector::push_commands`].
@@ -280,17 +285,12 @@ impl Inspector {
         let Some(reason) = unavailability(reply) else { return };
         let command = question.command();
         if reason == Unavailable::Unsupported || denies_command(reply) {
-            if self.refused.insert(command, reason).is_none() {
-                self.missing.push((command.to_owned(), reason));
-            }
+            self.refused.insert(command, reason);
+            self.lacking.insert(command);
         } else if let Some(group) = self.groups.get_mut(group) {
             group.denials += 1;
             if group.denials >= MOST_DENIALS || self.collector == super::single_keys::COLLECTOR {
                 group.refused = Some(reason);
-                let missing = (group.name.clone(), reason);
-                if !self.missing.contains(&missing) {
-                    self.missing.push(missing);
-                }
             }
         }
     }
@@ -340,9 +340,13 @@ impl Inspector {
 
     /// What was found; `dropped` keys were left out.
     pub(super) fn finish(self, database: u32, dropped: u64) -> KeyFindings {
+        let commands = self.lacking.iter();
+        let commands = commands.filter_map(|command| Some(((*command).to_owned(), *self.refused.get(command)?)));
+        let groups = self.groups.into_iter();
+        let groups = groups.filter_map(|group| Some((group.name, group.refused?)));
         let mut findings = KeyFindings {
             dropped,
-            missing: self.missing,
+            missing: commands.chain(groups).collect(),
             ..KeyFindings::default()
         };
         let samples = &mut findings.samples;

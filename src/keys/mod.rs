@@ -98,6 +98,8 @@ pub struct KeyContext<'a> {
     pub refused: &'a dyn Fn(&str) -> Option<Unavailable>,
     /// Keys that `check_keys` may still show in this pass, over all databases.
     pub checked_keys: &'a Arc<AtomicUsize>,
+    /// Whether the tasks that need a SCAN are wanted, or those that need none.
+    pub by_scan: bool,
 }
 
 impl KeyContext<'_> {
@@ -116,7 +118,9 @@ pub fn collectors(config: &InstanceConfig) -> BTreeSet<&'static str> {
         (count_keys::COLLECTOR, !optional.keys.counted.is_empty()),
         // key_groups and streams: a line each.
     ];
-    let running = have_work.into_iter().filter(|(name, has_work)| *has_work && is_on(config, name));
+    let running = have_work
+        .into_iter()
+        .filter(|(name, has_work)| *has_work && is_on(config, name));
     running.map(|(name, _)| name).collect()
 }
 
@@ -143,7 +147,7 @@ pub fn needs_every_database(_config: &InstanceConfig) -> bool {
     false
 }
 
-/// The tasks for one database in one pass.
+/// The tasks for one database in one pass. Tasks of the kind that is not wanted may be among them; the caller leaves them out.
 pub fn tasks(context: &KeyContext<'_>) -> Vec<CollectorTask> {
     let mut tasks = Vec::new();
     check_keys::push_tasks(context, &mut tasks);

@@ -41,7 +41,10 @@ mod tests {
         let mut seen = Seen::new(2);
         assert!(seen.is_new(b"a") && seen.is_new(b"b"));
         assert!(!seen.is_new(b"a") && !seen.is_new(b"b"));
-        assert!(seen.is_new(b"c") && seen.is_new(b"c"), "beyond it nothing is remembered");
+        assert!(
+            seen.is_new(b"c") && seen.is_new(b"c"),
+            "beyond it nothing is remembered"
+        );
         assert!(!seen.is_new(b"a"));
     }
 }
