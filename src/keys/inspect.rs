@@ -311,19 +311,23 @@ impl Inspector {
             Step::Size(command) => {
                 found.size = answers.size;
                 let head = answers.head.unwrap_or_default();
-                if command == "strlen" && head.starts_with(HYPERLOGLOG) {
-                    return Some(Step::Estimate);
-                }
+                let may_be_hyperloglog = command == "strlen" && head.starts_with(HYPERLOGLOG);
                 let exports = self.groups.get(key.group).is_some_and(|group| group.exports);
                 if exports && !head.is_empty() {
                     found.value = Some(head);
                 }
+                if may_be_hyperloglog {
+                    return Some(Step::Estimate);
+                }
                 // Only a string or a stream can be there and be empty. Whether it is, TYPE says once more.
                 (found.size == Some(0)).then_some(Step::StillThere)
             }
-            // No HyperLogLog after all, or a broken one, is a string.
+            // No HyperLogLog after all, or a broken one, is a string; the value of a real one is nothing for eyes.
             Step::Estimate => {
-                found.size = answers.size.or(found.size);
+                if answers.size.is_some() {
+                    found.size = answers.size;
+                    found.value = None;
+                }
                 None
             }
             Step::StillThere => None,
@@ -430,4 +434,23 @@ fn number(value: &[u8]) -> Option<f64> {
     let number: f64 = text.parse().ok()?;
     let is_word = text.bytes().any(|byte| matches!(byte, b'i' | b'I'));
     (!number.is_infinite() || is_word).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn values_are_numbers_where_the_peer_takes_them_for_one() {
+        for (text, expected) in [("42", 42.0), ("-1.5e3", -1500.0), (".5", 0.5), ("+7", 7.0), ("5.", 5.0)] {
+            assert_eq!(number(text.as_bytes()), Some(expected), "{text}");
+        }
+        assert_eq!(number(b"inf"), Some(f64::INFINITY));
+        assert_eq!(number(b"-Infinity"), Some(f64::NEG_INFINITY));
+        assert!(number(b"NaN").is_some_and(f64::is_nan));
+        for text in ["", " 1", "1 ", "1,5", "x", "1e400", "0x10", "1_000", "true"] {
+            assert_eq!(number(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(number(b"1\xff"), None);
+    }
 }

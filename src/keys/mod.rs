@@ -147,13 +147,14 @@ pub fn needs_every_database(_config: &InstanceConfig) -> bool {
     false
 }
 
-/// The tasks for one database in one pass. Tasks of the kind that is not wanted may be among them; the caller leaves them out.
+/// The tasks for one database in one pass, of the kind that is wanted.
 pub fn tasks(context: &KeyContext<'_>) -> Vec<CollectorTask> {
     let mut tasks = Vec::new();
     check_keys::push_tasks(context, &mut tasks);
     single_keys::push_tasks(context, &mut tasks);
     count_keys::push_tasks(context, &mut tasks);
     // key_groups and streams: a line each.
+    tasks.retain(|task| task.task.needs_scan() == context.by_scan);
     tasks
 }
 

@@ -151,14 +151,13 @@ impl<'t> KeyWork<'t> {
         if self.collectors.is_empty() {
             return Tasks::default();
         }
-        let mut tasks = keys::tasks(&KeyContext {
+        let tasks = keys::tasks(&KeyContext {
             config: &self.task.config,
             database,
             refused: &|name| memory.refusal(name),
             checked_keys: &self.places,
             by_scan: needs_scan,
         });
-        tasks.retain(|task| task.task.needs_scan() == needs_scan);
         Tasks { tasks }
     }
 
