@@ -381,11 +381,7 @@ count_keys: [ { match: 'secret:*' } ]";
         assert!(line.contains(rule), "{rule}: {}", ended.output);
     }
     assert!(!line.contains("%R~cart") && !line.contains("+type"), "{line}");
-    let rules: Vec<&str> = line
-        .trim_start()
-        .split_whitespace()
-        .skip_while(|word| *word != "ACL")
-        .collect();
+    let rules: Vec<&str> = line.split_whitespace().skip_while(|word| *word != "ACL").collect();
     server.command(&rules);
     let mended = run_with(&["check"], &[], Some(&config));
     assert!(!mended.output.contains("%R~"), "{}", mended.output);
