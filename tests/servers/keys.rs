@@ -1,6 +1,7 @@
 //! `check_keys`, `check_single_keys` and `count_keys` against real servers, and beside redis_exporter.
 
 use crate::support::config;
+use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{Ended, Exporter, run_with};
 use crate::support::http;
 use crate::support::process::Process;
@@ -141,6 +142,7 @@ check_single_keys:
   - { key: nowhere, database: 3, value: true }
 count_keys: [ { match: '*' }, { match: 'str:*', databases: [3] }, { match: 'none:*', databases: [3] }, { match: '*:1?', databases: [7] } ]",
     );
+    assert_emits_listed(file!(), &ours);
     let (theirs, ours) = (series(&theirs), series(&ours));
     assert!(ours.len() > 800, "{}", ours.len());
     let missing = (
