@@ -231,6 +231,21 @@ impl Samples {
         }
     }
 
+    /// Adds the samples of another place, family by family.
+    pub fn append(&mut self, other: Self) {
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        for mut family in other.families {
+            match self
+                .families
+                .iter_mut()
+                .find(|known| std::ptr::eq(known.descriptor, family.descriptor))
+            {
+                Some(known) => known.samples.append(&mut family.samples),
+                None => self.families.push(family),
+            }
+        }
+    }
+
     /// Leaves out the families whose descriptor does not pass.
     pub fn retain(&mut self, keep: impl Fn(&Descriptor) -> bool) {
         self.families.retain(|family| keep(family.descriptor));
@@ -301,5 +316,12 @@ mod tests {
         assert_eq!(samples.families().len(), 2);
         assert_eq!(samples.number_with("x_total", &["db1"]), Some(3.0));
         assert_eq!(samples.number("x_seconds_total"), Some(2.0));
+        let mut both = Samples::new();
+        both.push_with(&PLAIN, vec![("db", "db7".into())], 7.0);
+        both.note_dropped(2);
+        both.append(samples);
+        assert_eq!((both.families().len(), both.dropped()), (2, 2));
+        assert_eq!(both.number_with("x_total", &["db1"]), Some(3.0));
+        assert_eq!(both.number_with("x_total", &["db7"]), Some(7.0));
     }
 }

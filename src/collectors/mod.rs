@@ -11,12 +11,15 @@
 
 pub mod admission;
 pub mod application;
+pub mod check_keys;
+pub mod check_single_keys;
 pub mod clients;
 pub mod cluster;
 pub mod commandstats;
 pub mod compound;
 pub mod config;
 pub mod connect;
+pub mod count_keys;
 pub mod cpu;
 pub mod errorstats;
 pub mod events;
@@ -116,6 +119,9 @@ pub const ALL: &[&Spec] = &[
     &operations::SPEC,
     &session_probe::SPEC,
     &application::SPEC,
+    &check_keys::SPEC,
+    &check_single_keys::SPEC,
+    &count_keys::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.

@@ -2,6 +2,7 @@
 
 mod application;
 mod features;
+mod keys;
 mod notifications;
 mod session_probe;
 mod sessions;
@@ -220,11 +221,15 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 .flat_map(|store| store.databases.iter().copied()),
         );
     }
+    databases.extend(crate::keys::databases(config));
     for database in databases {
         describe_database(report, config, &mut connection, database)
             .await
             .map_err(|error| ("sessions", error))?;
     }
+    keys::describe(report, config, &mut connection, is_replica)
+        .await
+        .map_err(|error| ("keys", error))?;
     let counted = sessions::describe(report, config, is_replica).await;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
     let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;

@@ -103,21 +103,19 @@ pub(super) fn globs(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<String>
         );
         return Vec::new();
     }
-    let rule = TextRule::bytes(MAX_GLOB_BYTES);
-    let mut globs = Vec::with_capacity(items.len());
-    for item in &items {
-        let Some(glob) = decoder.text(item, &rule) else {
-            continue;
-        };
-        for advice in advice(&glob) {
-            match advice {
-                Advice::Refuse(sentence) => decoder.refuse(item, sentence),
-                Advice::Warn(sentence) => decoder.problems.warn(item.place, &item.path, sentence),
-            }
+    items.iter().filter_map(|item| glob(decoder, item)).collect()
+}
+
+/// One glob. What is wrong with it is noted.
+pub(super) fn glob(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
+    let glob = decoder.text(field, &TextRule::bytes(MAX_GLOB_BYTES))?;
+    for advice in advice(&glob) {
+        match advice {
+            Advice::Refuse(sentence) => decoder.refuse(field, sentence),
+            Advice::Warn(sentence) => decoder.problems.warn(field.place, &field.path, sentence),
         }
-        globs.push(glob);
     }
-    globs
+    Some(glob)
 }
 
 /// The text with which every key begins that the glob matches.

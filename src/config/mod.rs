@@ -11,6 +11,8 @@ pub mod duration;
 pub mod environment;
 pub mod freshness;
 mod globs;
+mod key_checks;
+mod key_patterns;
 mod names;
 pub mod optional;
 mod own_metrics;
@@ -89,6 +91,8 @@ pub struct InstanceConfig {
     pub scan_remembered_keys: usize,
     /// Most sessions per store and pass that per-key commands look at (`limits.scan_detail_keys`).
     pub scan_detail_keys: usize,
+    /// Most keys of the instance that `check_keys` shows (`limits.checked_keys`).
+    pub checked_keys: usize,
 }
 
 impl InstanceConfig {
@@ -245,6 +249,8 @@ pub struct Limits {
     pub scan_remembered_keys: usize,
     /// Most sessions per store and pass whose TTL, type, size and first bytes are asked for.
     pub scan_detail_keys: usize,
+    /// Most keys per instance that `check_keys` shows.
+    pub checked_keys: usize,
 }
 
 /// One family of session keys (`sessions[]`), with everything that its preset says filled in.

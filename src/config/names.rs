@@ -17,12 +17,16 @@ pub(super) enum Scope {
     Source,
     Encryption,
     ApplicationMetric,
+    /// An item of `check_keys`, `count_keys` and of the patterns of other sections.
+    KeyPattern,
+    /// An item of `check_single_keys`.
+    NamedKey,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -35,6 +39,8 @@ impl Scope {
         Self::Source,
         Self::Encryption,
         Self::ApplicationMetric,
+        Self::KeyPattern,
+        Self::NamedKey,
     ];
 
     /// The keys that this version reads there.
@@ -55,6 +61,7 @@ impl Scope {
                 "http_connections",
                 "scan_remembered_keys",
                 "scan_detail_keys",
+                "checked_keys",
             ],
             Self::Defaults => &[
                 "username",
@@ -71,6 +78,9 @@ impl Scope {
                 "operations",
                 "session_probe",
                 "application_metrics",
+                "check_keys",
+                "check_single_keys",
+                "count_keys",
             ],
             Self::Instance => &[
                 "name",
@@ -89,6 +99,9 @@ impl Scope {
                 "operations",
                 "session_probe",
                 "application_metrics",
+                "check_keys",
+                "check_single_keys",
+                "count_keys",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -113,6 +126,8 @@ impl Scope {
             ],
             Self::Source => &["source", "match"],
             Self::Encryption => &["expect_prefix"],
+            Self::KeyPattern => &["match", "databases"],
+            Self::NamedKey => &["key", "database", "value"],
             Self::ApplicationMetric => &[
                 "name",
                 "type",
@@ -142,7 +157,9 @@ impl Scope {
             | Self::Store
             | Self::Source
             | Self::Encryption
-            | Self::ApplicationMetric => &[],
+            | Self::ApplicationMetric
+            | Self::KeyPattern
+            | Self::NamedKey => &[],
         }
     }
 }
@@ -172,14 +189,11 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 12] = [
+pub(super) const LATER_COLLECTORS: [&str; 9] = [
     "tls",
     "client_list",
     "config_all",
     "system",
-    "check_keys",
-    "check_single_keys",
-    "count_keys",
     "key_groups",
     "streams",
     "lua",

@@ -1,6 +1,7 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
+use super::optional::{KeyPattern, NamedKey};
 use super::own_metrics;
 use super::pattern::IdPattern;
 use super::presets::{KeyType, TtlKind};
@@ -27,6 +28,7 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
             http_connections: config.limits.http_connections,
             scan_remembered_keys: config.limits.scan_remembered_keys,
             scan_detail_keys: config.limits.scan_detail_keys,
+            checked_keys: config.limits.checked_keys,
         },
         instances: config
             .instances
@@ -52,6 +54,7 @@ struct ShownLimits {
     http_connections: usize,
     scan_remembered_keys: usize,
     scan_detail_keys: usize,
+    checked_keys: usize,
 }
 
 #[derive(Serialize)]
@@ -75,6 +78,9 @@ struct ShownInstance<'a> {
     operations: &'static str,
     session_probe: ShownSessionProbe<'a>,
     application_metrics: Vec<ShownMetric<'a>>,
+    check_keys: Vec<ShownPattern<'a>>,
+    check_single_keys: Vec<ShownNamedKey<'a>>,
+    count_keys: Vec<ShownPattern<'a>>,
 }
 
 #[derive(Serialize)]
@@ -156,6 +162,21 @@ struct ShownSessionProbe<'a> {
 }
 
 #[derive(Serialize)]
+struct ShownPattern<'a> {
+    #[serde(rename = "match")]
+    glob: &'a str,
+    databases: &'a [u32],
+}
+
+#[derive(Serialize)]
+struct ShownNamedKey<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<u32>,
+    value: bool,
+}
+
+#[derive(Serialize)]
 struct ShownMetric<'a> {
     name: &'static str,
     #[serde(rename = "type")]
@@ -215,6 +236,9 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
             prefix: &instance.session_probe.prefix,
         },
         application_metrics: instance.application_metrics.iter().map(shown_metric).collect(),
+        check_keys: shown_patterns(&instance.optional.keys.patterns),
+        check_single_keys: instance.optional.keys.single.iter().map(shown_named_key).collect(),
+        count_keys: shown_patterns(&instance.optional.keys.counted),
     }
 }
 
@@ -281,6 +305,22 @@ fn shown_store(store: &StoreConfig) -> ShownStore<'_> {
             expect_prefix: &check.expect_prefix,
         }),
         app_label: store.app_label,
+    }
+}
+
+fn shown_patterns(patterns: &[KeyPattern]) -> Vec<ShownPattern<'_>> {
+    let shown = patterns.iter().map(|pattern| ShownPattern {
+        glob: &pattern.glob,
+        databases: &pattern.databases,
+    });
+    shown.collect()
+}
+
+fn shown_named_key(key: &NamedKey) -> ShownNamedKey<'_> {
+    ShownNamedKey {
+        key: &key.key,
+        database: key.database,
+        value: key.export_value,
     }
 }
 

@@ -8,8 +8,9 @@ use super::decode::{Decoder, Located};
 use super::duration::format_duration;
 use super::freshness::DEADLINES_PER_POLL;
 use super::globs::literal_prefix;
+use super::key_patterns::{weight_of_named_keys, weight_of_patterns};
 use super::names::known_collectors;
-use super::optional;
+use super::optional::{self, KeyPattern, NamedKey, OptionalLayer};
 use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
@@ -49,6 +50,9 @@ pub const DEFAULT_SCAN_REMEMBERED_KEYS: usize = 1_000_000;
 pub const DEFAULT_SCAN_DETAIL_KEYS: usize = 2_500;
 /// `scan.sample_keys`: a store with a third of the keys is counted to 2 % then, for 20 ms of the server's time.
 pub const DEFAULT_SAMPLE_KEYS: u64 = 20_000;
+/// `limits.checked_keys`: twenty thousand series, 2 MB of a scrape, and half a second of a server's time in a pass. Whoever checks keys
+/// by a pattern mostly means some hundreds.
+pub const DEFAULT_CHECKED_KEYS: usize = 10_000;
 /// `session_probe.interval`: as often as INFO.
 pub const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// `session_probe.prefix`: a name that no application uses.
@@ -148,6 +152,7 @@ fn resolve_limits(draft: &LimitsDraft) -> Limits {
         label_values: draft.label_values.unwrap_or(DEFAULT_LABEL_VALUES),
         scan_remembered_keys: draft.scan_remembered_keys.unwrap_or(DEFAULT_SCAN_REMEMBERED_KEYS),
         scan_detail_keys: draft.scan_detail_keys.unwrap_or(DEFAULT_SCAN_DETAIL_KEYS),
+        checked_keys: draft.checked_keys.unwrap_or(DEFAULT_CHECKED_KEYS),
     }
 }
 
@@ -175,7 +180,24 @@ fn merged_weight(layers: [&Layer; 3]) -> usize {
         })
         .sum();
     let metrics: usize = metrics_of(layers).iter().map(MetricDraft::weight).sum();
-    stores + metrics
+    stores + metrics + weight_of_keys(layers.map(|layer| &layer.optional))
+}
+
+/// The same of the lists of keys that optional collectors look at.
+fn weight_of_keys(layers: [&OptionalLayer; 3]) -> usize {
+    let patterns = |read: fn(&OptionalLayer) -> Option<&[KeyPattern]>| {
+        let nearest = layers.into_iter().find_map(read);
+        nearest.map(weight_of_patterns).unwrap_or_default()
+    };
+    let named = |read: fn(&OptionalLayer) -> Option<&[NamedKey]>| {
+        let nearest = layers.into_iter().find_map(read);
+        nearest.map(weight_of_named_keys).unwrap_or_default()
+    };
+    patterns(|layer| layer.check_keys.as_deref())
+        + patterns(|layer| layer.count_keys.as_deref())
+        + named(|layer| layer.check_single_keys.as_deref())
+        + patterns(|layer| layer.streams.as_ref().map(|streams| &*streams.patterns))
+        + named(|layer| layer.streams.as_ref().map(|streams| &*streams.single))
 }
 
 /// `layers` from the nearest to the farthest: instance, `defaults`, top.
@@ -245,6 +267,7 @@ fn resolve_instance(
         label_values: limits.label_values,
         scan_remembered_keys: limits.scan_remembered_keys,
         scan_detail_keys: limits.scan_detail_keys,
+        checked_keys: limits.checked_keys,
         address,
     })
 }

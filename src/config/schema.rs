@@ -5,6 +5,7 @@ use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, application_metrics};
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
+use super::key_checks::key_checks;
 use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
 };
@@ -41,6 +42,8 @@ const MAX_SCAN_REMEMBERED_KEYS: u64 = 100_000_000;
 const SAMPLE_KEYS: (u64, u64) = (1_000, 10_000_000);
 /// Upper bound of `limits.scan_detail_keys`: asking for so many takes the server about half a second per pass. 0 asks for none.
 const MAX_SCAN_DETAIL_KEYS: u64 = 100_000;
+/// Upper bound of `limits.checked_keys`: two million series of one instance are more than any Prometheus wants.
+const MAX_CHECKED_KEYS: u64 = 1_000_000;
 /// Most addresses of `scan_from`: Redis' own documentation speaks of a handful of replicas.
 const MAX_SCAN_FROM: usize = 16;
 /// Longest `session_probe.prefix`. It stands before every key of the probe.
@@ -94,6 +97,7 @@ pub(super) struct LimitsDraft {
     pub(super) http_connections: Option<usize>,
     pub(super) scan_remembered_keys: Option<usize>,
     pub(super) scan_detail_keys: Option<usize>,
+    pub(super) checked_keys: Option<usize>,
 }
 
 /// One item of `instances`, or one address from a flag.
@@ -211,6 +215,7 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
         application_metrics: application_metrics(decoder, fields),
         ..Layer::default()
     };
+    key_checks(decoder, fields, &mut layer.optional);
     if let Some(field) = fields.get("environment") {
         layer.environment = decoder.text(field, &TextRule::line(MAX_NAME_BYTES));
     }
@@ -471,5 +476,6 @@ fn limits(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> LimitsDraft {
         http_connections: number("http_connections", 1, MAX_HTTP_CONNECTIONS),
         scan_remembered_keys: number("scan_remembered_keys", 0, MAX_SCAN_REMEMBERED_KEYS),
         scan_detail_keys: number("scan_detail_keys", 0, MAX_SCAN_DETAIL_KEYS),
+        checked_keys: number("checked_keys", 0, MAX_CHECKED_KEYS),
     }
 }

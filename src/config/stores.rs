@@ -383,7 +383,8 @@ fn encryption(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<Encryption
     }
 }
 
-fn databases(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<u32> {
+/// A list of databases, or one, each once.
+pub(super) fn databases(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<u32> {
     let items = decoder.items_or_one(field);
     if items.is_empty() && matches!(field.node.kind, Kind::Sequence(_)) {
         decoder.refuse(

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
 mod application_metrics;
+mod key_checks;
 mod sessions;
 
 /// Every secret of the fixtures contains this word and nothing else does.
@@ -361,6 +362,7 @@ fn the_document_names_everything() {
         resolve::DEFAULT_HTTP_CONNECTIONS.to_string(),
         resolve::DEFAULT_SCAN_REMEMBERED_KEYS.to_string(),
         resolve::DEFAULT_SCAN_DETAIL_KEYS.to_string(),
+        resolve::DEFAULT_CHECKED_KEYS.to_string(),
         resolve::DEFAULT_SAMPLE_KEYS.to_string(),
         format_of(resolve::DEFAULT_PROBE_INTERVAL),
         resolve::DEFAULT_PROBE_PREFIX.to_owned(),

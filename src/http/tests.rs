@@ -86,6 +86,7 @@ impl Server {
                 label_values: 50,
                 scan_remembered_keys: 1000,
                 scan_detail_keys: 100,
+                checked_keys: 100,
             },
         });
         let (reload, reloads) = mpsc::channel(1);

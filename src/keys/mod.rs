@@ -2,8 +2,22 @@
 //! and `streams`. A [`KeyTask`] looks at the keys that a pass over one database meets and asks for what it needs to know of them;
 //! `poller::scan` does the I/O and the pacing, one SCAN for all tasks and for the sessions that are counted exactly.
 
+pub mod check_keys;
+pub mod count_keys;
+mod inspect;
+pub mod label;
+mod seen;
+pub mod single_keys;
+
+use crate::config::InstanceConfig;
 use crate::metric::Samples;
-use crate::redis::{Command, Reply};
+use crate::redis::{Command, Reply, Unavailable};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// Longest key that a task looks at, the same as for sessions: longer ones match no pattern, since no application names its keys so.
+pub const MAX_KEY_BYTES: usize = crate::sessions::stores::MAX_MATCHED_KEY_BYTES;
 
 /// Something that wants to know about keys of one database.
 ///
@@ -48,5 +62,102 @@ pub struct KeyFindings {
     /// Keys, groups or other series that were left out because of a limit.
     pub dropped: u64,
     /// Commands that are not to be had, by name, each with why.
-    pub missing: Vec<(String, crate::redis::Unavailable)>,
+    pub missing: Vec<(String, Unavailable)>,
+}
+
+impl KeyFindings {
+    /// Adds what was found in another database.
+    pub fn add(&mut self, other: Self) {
+        self.samples.append(other.samples);
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        for missing in other.missing {
+            if !self.missing.contains(&missing) {
+                self.missing.push(missing);
+            }
+        }
+    }
+}
+
+/// A task, and the collector that publishes what it finds. Several tasks may belong to one collector; their findings are added.
+#[derive(Debug)]
+pub struct CollectorTask {
+    /// Name of the collector.
+    pub collector: &'static str,
+    /// The task.
+    pub task: Box<dyn KeyTask>,
+}
+
+/// What tasks are made of.
+pub struct KeyContext<'a> {
+    /// The instance.
+    pub config: &'a InstanceConfig,
+    /// The database.
+    pub database: u32,
+    /// Why something is known not to be had: a command by its name as in commandstats, or what [`KeyFindings::missing`] named otherwise.
+    /// What former passes found counts for ten minutes.
+    pub refused: &'a dyn Fn(&str) -> Option<Unavailable>,
+    /// Keys that `check_keys` may still show in this pass, over all databases.
+    pub checked_keys: &'a Arc<AtomicUsize>,
+    /// Whether the tasks that need a SCAN are wanted, or those that need none.
+    pub by_scan: bool,
+}
+
+impl KeyContext<'_> {
+    /// Whether a collector runs.
+    fn is_on(&self, collector: &str) -> bool {
+        is_on(self.config, collector)
+    }
+}
+
+/// The collectors that have something to do with the keys of this instance.
+pub fn collectors(config: &InstanceConfig) -> BTreeSet<&'static str> {
+    let optional = &config.optional;
+    let have_work = [
+        (check_keys::COLLECTOR, !optional.keys.patterns.is_empty()),
+        (single_keys::COLLECTOR, !optional.keys.single.is_empty()),
+        (count_keys::COLLECTOR, !optional.keys.counted.is_empty()),
+        // key_groups and streams: a line each.
+    ];
+    let running = have_work
+        .into_iter()
+        .filter(|(name, has_work)| *has_work && is_on(config, name));
+    running.map(|(name, _)| name).collect()
+}
+
+/// The databases that tasks name.
+pub fn databases(config: &InstanceConfig) -> BTreeSet<u32> {
+    let keys = &config.optional.keys;
+    let mut databases = BTreeSet::new();
+    if is_on(config, check_keys::COLLECTOR) {
+        databases.extend(keys.patterns.iter().flat_map(|pattern| &pattern.databases));
+    }
+    if is_on(config, single_keys::COLLECTOR) {
+        databases.extend(keys.single.iter().filter_map(|key| key.database));
+    }
+    if is_on(config, count_keys::COLLECTOR) {
+        databases.extend(keys.counted.iter().flat_map(|pattern| &pattern.databases));
+    }
+    // streams: the databases of its patterns and keys.
+    databases
+}
+
+/// Whether a task looks at every database that holds keys, whichever these are.
+pub fn needs_every_database(_config: &InstanceConfig) -> bool {
+    // key_groups does.
+    false
+}
+
+/// The tasks for one database in one pass, of the kind that is wanted.
+pub fn tasks(context: &KeyContext<'_>) -> Vec<CollectorTask> {
+    let mut tasks = Vec::new();
+    check_keys::push_tasks(context, &mut tasks);
+    single_keys::push_tasks(context, &mut tasks);
+    count_keys::push_tasks(context, &mut tasks);
+    // key_groups and streams: a line each.
+    tasks.retain(|task| task.task.needs_scan() == context.by_scan);
+    tasks
+}
+
+fn is_on(config: &InstanceConfig, collector: &str) -> bool {
+    config.collectors.get(collector).copied().unwrap_or_default()
 }

@@ -6,6 +6,7 @@ mod actors;
 mod application;
 mod counts;
 mod exchanges;
+mod key_work;
 mod scans;
 mod session_probe;
 
@@ -218,6 +219,7 @@ impl Instance {
     /// Polls until the task is aborted or the sender of configurations is gone.
     pub async fn run(mut self, mut configurations: watch::Receiver<Configuration>) {
         self.tell_of_missing_stores();
+        self.tell_of_key_work();
         self.publish();
         loop {
             self.details.last_turn = Some(std::time::Instant::now());
@@ -264,6 +266,7 @@ impl Instance {
     /// Polls everything once, the scan included, and publishes it. Returns whether every poll that is configured succeeded.
     pub async fn run_once(&mut self, paced: bool) -> bool {
         self.counts.never_listen();
+        self.tell_of_key_work();
         self.on_ping().await;
         self.on_info().await;
         self.on_session_probe().await;
@@ -278,7 +281,7 @@ impl Instance {
         }
         self.publish();
         let polled = |kind: &str| self.last_success.contains_key(kind);
-        polled("ping") && polled("info") && (!self.scans() || polled("scan"))
+        polled("ping") && polled("info") && (!self.scans() || polled("scan")) && self.has_done_key_work()
     }
 
     /// A reload. Permissions may have been mended together with the file, so what was refused is tried again in any case.
@@ -329,13 +332,19 @@ impl Instance {
             self.details.fresh_connection = None;
         }
         if !on("sessions") {
-            self.give_up_scan();
+            let were_on = old.collectors.get("sessions").copied().unwrap_or(true);
+            if were_on {
+                // One that only looks at other keys goes on.
+                self.give_up_scan();
+                self.scan.hasten(now);
+            }
             self.withdraw_sessions();
         }
         if (&old.sessions, &old.scan) != (&new.sessions, &new.scan) || !same_login {
             self.give_up_scan();
             self.scan.hasten(now);
         }
+        self.on_key_work_reconfigured(&old, same_server);
         self.session_probe.reconfigure(&new, now);
         if !self.session_probe.is_on {
             self.end_session_probe();

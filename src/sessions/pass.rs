@@ -233,6 +233,11 @@ pub struct DetailBatch {
 }
 
 impl DetailBatch {
+    /// How many sessions it asks about.
+    pub fn keys(&self) -> usize {
+        self.asked.len()
+    }
+
     /// How many commands it adds.
     pub fn commands(&self) -> usize {
         self.asked.iter().map(|(_, _, commands)| commands.len()).sum()
@@ -376,6 +381,19 @@ impl DatabasePass {
     /// # Errors
     /// [`PassError::Shape`] for what is no key; the pass is of no more use then.
     pub fn absorb(&mut self, page: &mut Page<'_>, random: &mut fastrand::Rng) -> Result<bool, PassError> {
+        self.absorb_for(page, random, |_| {})
+    }
+
+    /// The same, and shows each key to somebody else as well.
+    ///
+    /// # Errors
+    /// As for [`DatabasePass::absorb`].
+    pub fn absorb_for(
+        &mut self,
+        page: &mut Page<'_>,
+        random: &mut fastrand::Rng,
+        mut show: impl FnMut(&[u8]),
+    ) -> Result<bool, PassError> {
         let mut bytes = 0;
         for _ in 0..KEYS_PER_TURN {
             let Some((key, rest)) = page.keys.split_first() else {
@@ -383,6 +401,7 @@ impl DatabasePass {
             };
             let key = key.as_bytes().ok_or(PassError::Shape)?;
             page.keys = rest;
+            show(key);
             for store in &mut self.stores {
                 if store.matcher.contains(key) && store.is_new(self.hash.hash_one(key), self.remembered_keys) {
                     let app = store.counts.count(store.matcher.app(key));

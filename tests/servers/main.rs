@@ -25,6 +25,7 @@ mod freshness;
 mod ground_truth;
 mod http;
 mod info_faults;
+mod keys;
 mod libraries;
 mod operations;
 mod peer_faults;

@@ -82,6 +82,9 @@ async fn pass(config: &InstanceConfig, stores: Arc<[StoreConfig]>) -> ScanEnd {
     let (reports, mut costs) = mpsc::channel::<ScanReport>(REPORT_QUEUE);
     let task = ScanTask {
         config: Arc::new(config.clone()),
+        looks_at_sessions: true,
+        looks_at_keys: false,
+        is_replica: false,
         stores,
         connector: Connector::new(config),
         paced: true,

@@ -53,6 +53,7 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
         application_metrics: Vec::new(),
         optional: crate::config::optional::Optional::default(),
         scan_detail_keys: 100,
+        checked_keys: 100,
         label_values: 50,
         scan_remembered_keys: 1000,
     }

@@ -56,7 +56,7 @@ impl Instance {
                 self.note_collector("connect", Err(PANICKED.to_owned()), Duration::ZERO);
             }
             if scan_ended && self.scan_task.take().is_some() {
-                self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
+                self.on_scan_panicked();
             }
         }
     }

@@ -25,6 +25,10 @@ pub(super) struct Scans {
     owes_count: bool,
     /// What is absent from the figures and was said so.
     reported: BTreeSet<Missing>,
+    /// What is absent from the figures of other collectors that look at keys and was said so.
+    pub(super) reported_keys: super::key_work::Reported,
+    /// Whether the last pass found out everything that these asked for.
+    pub(super) key_work_succeeded: bool,
     /// A reload asks which library it is once more.
     recognises_again: bool,
     /// What was refused is to be tried again also if the pass under way, which began before the reload, ends with what it knew.
@@ -46,14 +50,22 @@ impl Scans {
 }
 
 impl Instance {
-    /// Starts a scan pass, unless one is still under way, scanning is denied, or there is nothing to count.
+    /// Starts a scan pass, unless one is still under way, or there is nothing to look at: no sessions, or they may not be scanned, and no keys
+    /// of other collectors.
     pub(super) fn start_scan(&mut self, paced: bool) {
         if !self.role_is_settled {
             return;
         }
-        if !self.scans() {
+        let mut looks_at_sessions = self.scans();
+        if !looks_at_sessions {
             self.withdraw_sessions();
             self.collector_states.remove("sessions");
+        }
+        let looks_at_keys = self.looks_at_keys();
+        if !looks_at_keys {
+            self.withdraw_key_work();
+        }
+        if !looks_at_sessions && !looks_at_keys {
             return;
         }
         if self.scan_task.as_ref().is_some_and(|task| !task.is_finished()) {
@@ -66,19 +78,26 @@ impl Instance {
             .scan_denied_at
             .is_some_and(|denied_at| now < denied_at + CAPABILITY_LIFETIME)
         {
-            return;
+            looks_at_sessions = false;
+            if !looks_at_keys {
+                return;
+            }
+        } else {
+            self.scan_denied_at = None;
         }
-        self.scan_denied_at = None;
         self.accumulators.connects += 1;
         self.scan_number += 1;
         self.scans.forgets_refusals = false;
         let recognises = self.scans.recognises_again;
-        let counts = !recognises && !self.stores.is_empty();
+        let counts = looks_at_sessions && !recognises && !self.stores.is_empty();
         let gate = if counts { self.note_pass_started() } else { None };
         let number = self.scan_number;
         let reports = self.reports.0.clone();
         let task = ScanTask {
             config: self.config.clone(),
+            looks_at_sessions,
+            looks_at_keys,
+            is_replica: self.is_replica == Some(true),
             stores: if recognises { Arc::new([]) } else { self.stores.clone() },
             connector: self.connector.clone(),
             paced,
@@ -107,8 +126,16 @@ impl Instance {
             self.on_report(report);
         }
         if self.scan_task.take().is_some() {
+            self.on_scan_panicked();
+        }
+    }
+
+    /// The task of a pass ended without a report.
+    pub(super) fn on_scan_panicked(&mut self) {
+        if self.scans() {
             self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
         }
+        self.on_key_work_panicked();
     }
 
     pub(super) fn on_scan_report(&mut self, report: ScanReport) {
@@ -145,6 +172,13 @@ impl Instance {
             self.scans.memory.forget_refusals();
         }
         self.accumulators.dropped.label_values += end.dropped_apps;
+        let sessions_failed = end.outcome.is_err();
+        if let Some(keys) = end.keys {
+            self.on_key_work_end(keys, duration, sessions_failed);
+        }
+        if !end.looked_at_sessions {
+            return;
+        }
         match end.outcome {
             Ok(outcome) => {
                 if let Some(recognised) = end.recognised {
@@ -275,6 +309,7 @@ impl Instance {
         self.scans.memory.forget_refusals();
         self.scans.forgets_refusals = self.scan_task.is_some();
         self.scans.reported.clear();
+        self.scans.reported_keys.clear();
         if self.config.sessions.is_auto() && !self.stores.is_empty() {
             self.scans.recognises_again = true;
             self.scan.hasten(Instant::now());

@@ -84,6 +84,8 @@ pub(super) struct Link<'a, R> {
     is_own: bool,
     /// Why INFO is not asked for; found out once.
     pub info_refusal: Option<Unavailable>,
+    /// Whether it is used for keys that are no sessions just now, as what is said of a refusal is to name.
+    pub is_about_keys: bool,
 }
 
 impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
@@ -106,6 +108,7 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             failures: 0,
             is_own,
             info_refusal: None,
+            is_about_keys: false,
         }
     }
 
@@ -276,13 +279,18 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
     pub(super) fn refusal(&self, command: &str, reply: &Reply) -> RedisError {
         let code = sanitised_code(reply);
         let place = match self.database {
-            Some(database) => format!("sessions in database {database}"),
-            None => "sessions".to_owned(),
+            Some(database) => format!(" in database {database}"),
+            None => String::new(),
+        };
+        let (what, verb) = if self.is_about_keys {
+            ("keys", "looked at")
+        } else {
+            ("sessions", "counted")
         };
         RedisError {
             reason: classify_error_reply(reply).unwrap_or(Reason::Other),
             message: format!(
-                "{}: {command} was refused with {code}; {place} cannot be counted",
+                "{}: {command} was refused with {code}; {what}{place} cannot be {verb}",
                 self.config.name
             ),
         }

@@ -3,6 +3,7 @@
 //! `link` is the connection, `walk` goes over one database, `memory` is what one pass leaves to the next, `replica` finds a replica
 //! to scan in place of the instance, `recognise` finds out which stores there are.
 
+mod keys;
 mod link;
 mod memory;
 mod pace;
@@ -10,13 +11,15 @@ mod recognise;
 mod replica;
 mod walk;
 
+pub use keys::KeyEnd;
 pub use memory::{Missing, ScanMemory};
 pub use recognise::Recognised;
 
 use crate::config::{InstanceConfig, StoreConfig};
 use crate::redis::{Command, Connector, Info, Reason, RedisError, Reply, unavailability};
 use crate::sessions::figures::{Estimate, StoreFigures};
-use crate::sessions::pass::{DatabasePass, PACED_COUNT, PassLimits, PassStore, UNPACED_COUNT};
+use crate::sessions::pass::{DatabasePass, Extent, PACED_COUNT, PassLimits, PassStore, UNPACED_COUNT};
+use keys::{KeyWork, Tasks};
 use link::{Link, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,6 +120,10 @@ const UNNAMED_APPS: usize = 2;
 pub struct ScanTask {
     /// The instance.
     pub config: Arc<InstanceConfig>,
+    /// Whether sessions are looked at.
+    pub looks_at_sessions: bool,
+    /// Whether the keys that optional collectors ask for are looked at.
+    pub looks_at_keys: bool,
     /// The stores to count; empty where they are to be recognised.
     pub stores: Arc<[StoreConfig]>,
     /// How to connect to the instance.
@@ -127,13 +134,17 @@ pub struct ScanTask {
     pub memory: ScanMemory,
     /// `master_replid` of the instance, as its INFO last said.
     pub replication_id: Option<String>,
+    /// Whether the instance is known to be a replica.
+    pub is_replica: bool,
 }
 
 /// How a pass ended.
 #[derive(Debug)]
 pub struct ScanEnd {
-    /// What it found; `None` where it only looked for stores.
+    /// What it found of sessions; `None` where it only looked for stores, or for keys of other collectors.
     pub outcome: Result<Option<ScanOutcome>, ScanFailure>,
+    /// Whether it looked at sessions.
+    pub looked_at_sessions: bool,
     /// What the next pass should know.
     pub memory: ScanMemory,
     /// Which stores there are, where that was asked.
@@ -144,6 +155,9 @@ pub struct ScanEnd {
     pub missing: BTreeSet<Missing>,
     /// Stores with more values of `app` than `limits.label_values`.
     pub dropped_apps: u64,
+    /// What was found for the collectors that look at keys; `None` where stores were recognised and the next pass, which follows at
+    /// once, looks at the keys.
+    pub keys: Option<KeyEnd>,
 }
 
 impl ScanEnd {
@@ -151,11 +165,13 @@ impl ScanEnd {
     fn new(outcome: Result<Option<ScanOutcome>, ScanFailure>, memory: ScanMemory) -> Self {
         Self {
             outcome,
+            looked_at_sessions: true,
             memory,
             recognised: None,
             share_of_keys: None,
             missing: BTreeSet::new(),
             dropped_apps: 0,
+            keys: None,
         }
     }
 
@@ -176,6 +192,7 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     let started = Instant::now();
     let replica = replica::find(&task, reports).await;
     let mut end = ScanEnd::new(Ok(None), task.memory.clone());
+    end.looked_at_sessions = task.looks_at_sessions;
     let name = &task.config.name;
     let is_replica_missing = replica.is_none() && !task.config.scan_from.is_empty();
     if is_replica_missing && end.memory.is_news("scan_from") {
@@ -196,14 +213,76 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Some(reason) = link.info_refusal {
         end.memory.refuse("info", reason, started);
     }
+    let mut work = KeyWork::new(&task, is_own);
     if let Err(mut failure) = opened {
         failure.at_replica = !is_own;
-        end.outcome = Err(failure);
+        end.keys = Some(work.end(Some(&failure)));
+        if task.looks_at_sessions {
+            end.outcome = Err(failure);
+        }
         return end;
     }
+    end.memory.enter(&link.identity, started);
+    let recognises = task.looks_at_sessions && task.stores.is_empty();
+    if !work.is_empty()
+        && let Err(failure) = begin(&task, &mut link, &mut end.memory, is_own).await
+    {
+        work.fail_all(&failure);
+    }
+    if !recognises && !work.is_empty() {
+        work.ask_named(&mut link, &mut end.memory).await;
+    }
+    if task.looks_at_sessions {
+        look_at_sessions(&task, &mut link, &mut end, &mut work, started, is_own).await;
+    }
+    let has_recognised = end.recognised.as_ref().is_some_and(|found| !found.accepted.is_empty());
+    if has_recognised {
+        return end;
+    }
+    if !work.is_empty() {
+        if recognises {
+            work.ask_named(&mut link, &mut end.memory).await;
+        }
+        work.walk_rest(&mut link, &mut end.memory).await;
+    }
+    end.keys = Some(work.end(None));
+    end
+}
+
+/// Says what is to be said before keys are asked about.
+async fn begin<R: From<ScanReport> + Send>(
+    task: &ScanTask,
+    link: &mut Link<'_, R>,
+    memory: &mut ScanMemory,
+    is_own: bool,
+) -> Result<(), ScanFailure> {
+    let mut starts = 1;
+    loop {
+        match greet(task, link, memory, is_own).await {
+            Ok(()) => return Ok(()),
+            Err(Stop::Failed(failure)) => return Err(failure),
+            Err(Stop::StartOver(_)) if starts < MOST_STARTS => starts += 1,
+            Err(Stop::StartOver(why)) => {
+                return Err(start_failure(&task.config.name, why, "keys cannot be looked at"));
+            }
+        }
+    }
+}
+
+/// Looks for stores or counts sessions, and begins anew as often as is reasonable where the data changed.
+async fn look_at_sessions<R: From<ScanReport> + Send>(
+    task: &ScanTask,
+    link: &mut Link<'_, R>,
+    end: &mut ScanEnd,
+    work: &mut KeyWork<'_>,
+    started: Instant,
+    is_own: bool,
+) {
+    let name = &task.config.name;
     for start in 1..=MOST_STARTS {
         end.memory.enter(&link.identity, started);
-        let outcome = pass_over_all(&task, &mut link, &mut end, started, is_own).await;
+        work.forget_scanned();
+        let outcome = pass_over_all(task, link, end, work, started, is_own).await;
         match outcome {
             Ok(outcome) => end.outcome = Ok(outcome),
             Err(Stop::Failed(failure)) => end.outcome = Err(failure),
@@ -212,13 +291,7 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
                 continue;
             }
             Err(Stop::StartOver(why)) => {
-                let message = format!("{name}: {why}, {MOST_STARTS} times in one pass; sessions cannot be counted");
-                let reason = Reason::Other;
-                end.outcome = Err(ScanFailure {
-                    error: RedisError { reason, message },
-                    at_connect: false,
-                    at_replica: false,
-                });
+                end.outcome = Err(start_failure(name, why, "sessions cannot be counted"));
             }
         }
         break;
@@ -226,7 +299,17 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Err(failure) = &mut end.outcome {
         failure.at_replica = !is_own;
     }
-    end
+}
+
+/// The failure of a pass that began anew too often.
+fn start_failure(instance: &str, why: &str, what: &str) -> ScanFailure {
+    let message = format!("{instance}: {why}, {MOST_STARTS} times in one pass; {what}");
+    let reason = Reason::Other;
+    ScanFailure {
+        error: RedisError { reason, message },
+        at_connect: false,
+        at_replica: false,
+    }
 }
 
 /// Looks for stores, or goes over all databases that hold some.
@@ -234,6 +317,7 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
     task: &ScanTask,
     link: &mut Link<'_, R>,
     end: &mut ScanEnd,
+    work: &mut KeyWork<'_>,
     started: Instant,
     is_own: bool,
 ) -> Result<Option<ScanOutcome>, Stop> {
@@ -246,15 +330,7 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
         end.recognised = Some(found);
         return Ok(None);
     }
-    let greetings = greetings(task, link, &end.memory, is_own);
-    if !greetings.is_empty() {
-        let replies = link.greet(greetings.clone()).await?;
-        for (command, reply) in greetings.iter().zip(&replies) {
-            if let Some(reason) = unavailability(reply) {
-                end.memory.refuse(&command.name(), reason, started);
-            }
-        }
-    }
+    greet(task, link, &mut end.memory, is_own).await?;
     let wanted: BTreeSet<u32> = task
         .stores
         .iter()
@@ -269,6 +345,7 @@ async fn pass_over_all<R: From<ScanReport> + Send>(
             is_own,
             database,
             lookups: Lookups::default(),
+            work: &mut *work,
         };
         let (walked, exact) = pass.run(link).await?;
         databases.push(walked.outcome);
@@ -311,6 +388,26 @@ fn share_of(task: &ScanTask) -> f64 {
     if task.paced { task.config.scan.redis_share } else { 0.0 }
 }
 
+/// Says what is to be said at the beginning of each connection, and remembers what is refused.
+async fn greet<R: From<ScanReport> + Send>(
+    task: &ScanTask,
+    link: &mut Link<'_, R>,
+    memory: &mut ScanMemory,
+    is_own: bool,
+) -> Result<(), Stop> {
+    let greetings = greetings(task, link, memory, is_own);
+    if greetings.is_empty() {
+        return Ok(());
+    }
+    let replies = link.greet(greetings.clone()).await?;
+    for (command, reply) in greetings.iter().zip(&replies) {
+        if let Some(reason) = unavailability(reply) {
+            memory.refuse(&command.name(), reason, Instant::now());
+        }
+    }
+    Ok(())
+}
+
 /// What is said at the beginning of each connection. `CLIENT NO-TOUCH` (Redis 7.2) keeps the idle times of sessions as they are; of all
 /// our commands only GETRANGE would change them. A replica in a cluster answers about keys only after READONLY.
 fn greetings<R: From<ScanReport> + Send>(
@@ -321,10 +418,11 @@ fn greetings<R: From<ScanReport> + Send>(
 ) -> Vec<Command> {
     let mut greetings = Vec::new();
     let reads_values = task.stores.iter().any(|store| store.encryption.is_some());
-    if reads_values && memory.refusal("client|no-touch").is_none() {
+    let asks_keys = task.looks_at_keys && !crate::keys::collectors(&task.config).is_empty();
+    if (reads_values || asks_keys) && memory.refusal("client|no-touch").is_none() {
         greetings.push(Command::new(2, &["CLIENT", "NO-TOUCH"]).arg("ON"));
     }
-    if !is_own && link.identity.is_cluster && memory.refusal("readonly").is_none() {
+    if (!is_own || task.is_replica) && link.identity.is_cluster && memory.refusal("readonly").is_none() {
         greetings.push(Command::new(1, &["READONLY"]));
     }
     greetings
@@ -334,16 +432,18 @@ fn greetings<R: From<ScanReport> + Send>(
 const INDEX_LOOKUPS: u64 = 2;
 
 /// The scan of one database.
-struct DatabaseScan<'a> {
+struct DatabaseScan<'a, 't> {
     task: &'a ScanTask,
     memory: &'a mut ScanMemory,
     /// Whether the instance itself is scanned, and not a replica in its place.
     is_own: bool,
     database: u32,
     lookups: Lookups,
+    /// What else wants to know about the keys.
+    work: &'a mut KeyWork<'t>,
 }
 
-impl DatabaseScan<'_> {
+impl DatabaseScan<'_, '_> {
     /// Walks over the database; gives back what was found, and the stores that are counted exactly by their index.
     async fn run<R: From<ScanReport> + Send>(
         &mut self,
@@ -385,9 +485,18 @@ impl DatabaseScan<'_> {
                 ..PassStore::new(number, store, &config.session_probe.prefix, details)
             }
         });
+        // A window shows a part of the keys; other work goes over all of them later.
+        let (is_whole, tasks) = match &extent {
+            Extent::Whole => (true, self.work.scan_tasks(self.memory, database)),
+            Extent::Window { .. } => (false, Tasks::default()),
+        };
         let keys = DatabasePass::new(stores.collect(), extent, &limits);
-        let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups);
-        let walked = walk.run(link, before, &mut refusals).await?;
+        let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups, tasks);
+        let mut walked = walk.run(link, before, &mut refusals).await?;
+        if is_whole {
+            let tasks = std::mem::take(&mut walked.tasks);
+            self.work.take(self.memory, database, tasks, true);
+        }
         if let Some(reason) = refusals.size {
             self.memory.refuse("dbsize", reason, Instant::now());
         }

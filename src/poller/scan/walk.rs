@@ -1,5 +1,6 @@
 //! The walk over one database: one SCAN after the other, with the commands about single sessions in between, paced.
 
+use super::keys::Tasks;
 use super::link::{Link, Stop};
 use super::{DatabaseOutcome, ScanProgress, ScanReport, pace};
 use crate::config::InstanceConfig;
@@ -135,6 +136,10 @@ pub(super) struct Walk<'a> {
     pacer: Pacer,
     random: fastrand::Rng,
     lookups: Lookups,
+    /// What else wants to know about the keys.
+    tasks: Tasks,
+    /// Server time of what was done for sessions alone, in seconds: what counting them costs says this.
+    session_seconds: f64,
     /// Whether the instance itself is scanned, and not a replica in its place.
     is_own: bool,
     /// Whether DBSIZE goes before and after each SCAN, which shows what expired keys the SCAN made the server delete, and whether the
@@ -164,8 +169,11 @@ pub(super) struct Walked {
     pub outcome: DatabaseOutcome,
     pub stores: Vec<StoreResult>,
     pub keys_examined: u64,
+    /// Without what was spent on key work.
     pub redis_seconds: f64,
     pub next_cursor: Option<Vec<u8>>,
+    /// They have seen every key, and nothing of theirs waits.
+    pub tasks: Tasks,
 }
 
 impl<'a> Walk<'a> {
@@ -177,6 +185,7 @@ impl<'a> Walk<'a> {
         database: u32,
         keys: DatabasePass,
         lookups: Lookups,
+        tasks: Tasks,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -188,6 +197,8 @@ impl<'a> Walk<'a> {
             pacer: Pacer::new(share),
             random: fastrand::Rng::new(),
             lookups,
+            tasks,
+            session_seconds: 0.0,
             is_own,
             weighs: false,
             last_size: None,
@@ -224,8 +235,9 @@ impl<'a> Walk<'a> {
                 undeleted: self.undeleted(sizes),
             },
             keys_examined,
-            redis_seconds: self.pacer.used_seconds(),
+            redis_seconds: self.session_seconds,
             next_cursor,
+            tasks: self.tasks,
             stores: self.keys.finish(sizes),
         })
     }
@@ -248,9 +260,11 @@ impl<'a> Walk<'a> {
         loop {
             let mut batch = Vec::new();
             let details = self.keys.push_details(most_details, &mut batch);
-            // Details that wait come first, so that no more of them wait than one page brings.
+            let asked = self.tasks.push(most_details.saturating_sub(details.keys()), &mut batch);
+            // What waits comes first, so that no more of it waits than one page brings.
             let has_room = !self.is_paced || batch.len() <= COMMANDS_BESIDE_SCAN;
-            let scans = progress == Progress::More && has_room && self.keys.waiting() <= most_details;
+            let waiting = self.keys.waiting() + self.tasks.waiting();
+            let scans = progress == Progress::More && (batch.is_empty() || (has_room && waiting <= most_details));
             if scans {
                 let sizes = usize::from(self.weighs);
                 batch.extend(std::iter::repeat_n(Command::new(1, &["DBSIZE"]), sizes));
@@ -259,7 +273,7 @@ impl<'a> Walk<'a> {
             }
             if batch.is_empty() {
                 match page.take() {
-                    Some(reply) => absorb(&mut self.keys, &mut self.random, &reply, link).await?,
+                    Some(reply) => absorb(&mut self.keys, &mut self.tasks, &mut self.random, &reply, link).await?,
                     None => return Ok(()),
                 }
                 continue;
@@ -270,16 +284,17 @@ impl<'a> Walk<'a> {
                 Some(reply) => {
                     let shape = link.shape_error("SCAN");
                     let exchange = link.exchange(&batch);
-                    let look = absorb_page(&mut self.keys, &mut self.random, &reply, shape);
+                    let look = absorb_page(&mut self.keys, &mut self.tasks, &mut self.random, &reply, shape);
                     let (outcome, absorbed) = tokio::join!(biased; exchange, look);
                     (outcome?, absorbed)
                 }
             };
             absorbed?;
             let size_after = if scans && self.weighs { replies.pop() } else { None };
-            let (mut replies_left, misses) = self.keys.note_details(&details, &replies);
-            self.lookups.all += details.lookups();
-            self.lookups.misses += misses;
+            let (replies_left, misses) = self.keys.note_details(&details, &replies);
+            let (mut replies_left, noted) = self.tasks.note(&asked, replies_left);
+            self.lookups.all += details.lookups() + noted.all;
+            self.lookups.misses += misses + noted.misses;
             if scans {
                 let Some((reply, size_before)) = replies_left.split_last() else {
                     return Err(Stop::failed(link.shape_error("SCAN")));
@@ -302,12 +317,20 @@ impl<'a> Walk<'a> {
             }
             debug_assert!(replies_left.is_empty(), "every reply belongs to a command");
             let keys = usize::try_from(self.keys.keys_examined() - keys_before).unwrap_or(usize::MAX);
-            let work = keys.saturating_add(details.commands() * KEYS_PER_COMMAND);
+            let own_work = keys.saturating_add(details.commands() * KEYS_PER_COMMAND);
+            let work = own_work.saturating_add(asked.commands() * KEYS_PER_COMMAND);
+            let used_before = self.pacer.used_seconds();
             let rest = self.pacer.rest_after(round_trip, work);
+            let used = self.pacer.used_seconds() - used_before;
+            self.session_seconds += if asked.commands() == 0 {
+                used
+            } else {
+                used * own_work as f64 / work as f64
+            };
             let reply = if scans { replies.into_iter().next_back() } else { None };
             if self.is_paced {
                 if let Some(reply) = reply {
-                    absorb(&mut self.keys, &mut self.random, &reply, link).await?;
+                    absorb(&mut self.keys, &mut self.tasks, &mut self.random, &reply, link).await?;
                 }
             } else {
                 page = reply;
@@ -377,16 +400,18 @@ impl<'a> Walk<'a> {
 /// Looks at the keys of a page.
 async fn absorb<R: From<ScanReport> + Send>(
     keys: &mut DatabasePass,
+    tasks: &mut Tasks,
     random: &mut fastrand::Rng,
     reply: &Reply,
     link: &Link<'_, R>,
 ) -> Result<(), Stop> {
-    absorb_page(keys, random, reply, link.shape_error("SCAN")).await
+    absorb_page(keys, tasks, random, reply, link.shape_error("SCAN")).await
 }
 
 /// Looks at the keys of a page, with a pause for others every few thousand keys.
 async fn absorb_page(
     keys: &mut DatabasePass,
+    tasks: &mut Tasks,
     random: &mut fastrand::Rng,
     reply: &Reply,
     shape: RedisError,
@@ -395,7 +420,7 @@ async fn absorb_page(
         return Err(Stop::failed(shape));
     };
     loop {
-        match keys.absorb(&mut page, random) {
+        match keys.absorb_for(&mut page, random, |key| tasks.offer(key)) {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => return Ok(()),
             Err(_) => return Err(Stop::failed(shape)),

@@ -1,0 +1,78 @@
+//! `check_keys`, `check_single_keys`, `count_keys`.
+
+use super::{config, errors, good};
+use crate::config::optional::{KeyPattern, NamedKey};
+
+fn pattern(glob: &str, databases: &[u32]) -> KeyPattern {
+    KeyPattern {
+        glob: glob.to_owned(),
+        databases: databases.to_vec(),
+    }
+}
+
+fn key(name: &str, database: u32, export_value: bool) -> NamedKey {
+    NamedKey {
+        key: name.to_owned(),
+        database: Some(database),
+        export_value,
+    }
+}
+
+#[test]
+fn keys_are_looked_at_where_the_file_says_so() {
+    let config = good("key_checks");
+    let [all, inherits, opts_out] = &config.instances[..] else {
+        panic!()
+    };
+    let keys = &all.optional.keys;
+    assert_eq!(
+        keys.patterns,
+        [
+            pattern("cart:*", &[0, 3]),
+            pattern("{tag}:[a-z]?", &[1]),
+            pattern("plain", &[5])
+        ]
+    );
+    assert_eq!(
+        keys.single,
+        [
+            key("config:maintenance", 0, true),
+            key("config:maintenance", 1, false),
+            key("odd \n key", 5, false)
+        ]
+    );
+    assert_eq!(keys.counted, [pattern("*", &[5]), pattern("*", &[1])]);
+    assert_eq!(all.checked_keys, 20);
+    let on = |instance: &crate::config::InstanceConfig| {
+        ["check_keys", "check_single_keys", "count_keys"].map(|name| instance.collectors[name])
+    };
+    assert_eq!(on(all), [true; 3]);
+    assert_eq!(on(inherits), [false, true, true]);
+    assert_eq!(inherits.optional.keys.counted, [pattern("sess:*", &[2])]);
+    assert_eq!(inherits.optional.keys.single, [key("of:defaults", 2, true)]);
+    assert_eq!(on(opts_out), [false; 3]);
+    // Nothing said is nothing done.
+    assert_eq!(on(&super::config("").instances[0]), [false; 3]);
+}
+
+#[test]
+fn lists_are_bounded() {
+    let list = |item: &str, count: usize| vec![item; count].join(", ");
+    let many = (0..1001).map(|number| format!("{{ key: k{number} }}"));
+    let many: Vec<String> = many.collect();
+    let found = errors(&format!("defaults: {{ check_single_keys: [{}] }}", many.join(", ")));
+    assert!(found.contains("lists more than 1000 keys"), "{found}");
+    let found = errors(&format!("defaults: {{ check_keys: [{}] }}", list("{ match: a* }", 65)));
+    assert!(found.contains("lists more than 64 patterns"), "{found}");
+    // What stands once under `defaults` is merged into each instance.
+    let long = "x".repeat(1000);
+    let keys: Vec<String> = (0..900).map(|number| format!("{{ key: {long}{number} }}")).collect();
+    let instances: Vec<String> = (0..200).map(|number| format!("{{ address: h{number} }}")).collect();
+    let text = format!(
+        "defaults: {{ check_single_keys: [{}] }}\ninstances: [{}]",
+        keys.join(", "),
+        instances.join(", ")
+    );
+    assert!(errors(&text).contains("128 MiB"));
+    assert_eq!(config("limits: { checked_keys: 0 }").instances[0].checked_keys, 0);
+}

@@ -1,0 +1,422 @@
+//! Key work of a pass: what optional collectors want to know about keys. One SCAN per database serves all of them, and the sessions as well
+//! where these are counted exactly; keys that are named in full take no SCAN.
+
+use super::link::{Link, Stop};
+use super::memory::ScanMemory;
+use super::walk::{Lookups, StateRefusals, Walk, state_of};
+use super::{MOST_STARTS, ScanFailure, ScanProgress, ScanReport, ScanTask, pace, share_of, start_failure};
+use crate::keys::{self, CollectorTask, KeyContext, KeyFindings};
+use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable};
+use crate::sessions::pacing::Pacer;
+use crate::sessions::pass::{DatabasePass, Extent, PACED_COUNT, PassLimits, UNPACED_COUNT};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::Instant;
+
+/// Keys that one paced batch asks about, at two commands each: no more than about sessions.
+const PACED_KEYS: usize = 40;
+
+/// The same when nobody else is to be spared.
+const UNPACED_KEYS: usize = 250;
+
+/// What one pass found for each collector, or why there is nothing.
+#[derive(Debug, Default)]
+pub struct KeyEnd {
+    /// By collector; the findings of all databases together.
+    pub collectors: BTreeMap<&'static str, Result<KeyFindings, ScanFailure>>,
+}
+
+/// The tasks of one database while they are served.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    tasks: Vec<CollectorTask>,
+}
+
+/// Commands of each task in the last batch.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    commands: Vec<usize>,
+}
+
+impl Asked {
+    /// All of them together.
+    pub(super) fn commands(&self) -> usize {
+        self.commands.iter().sum()
+    }
+}
+
+impl Tasks {
+    /// Offers a key that SCAN returned.
+    pub(super) fn offer(&mut self, key: &[u8]) {
+        for task in &mut self.tasks {
+            task.task.offer(key);
+        }
+    }
+
+    /// Keys that wait to be asked about.
+    pub(super) fn waiting(&self) -> usize {
+        self.tasks.iter().map(|task| task.task.waiting()).sum()
+    }
+
+    /// Appends commands about at most `most` keys.
+    pub(super) fn push(&mut self, most: usize, commands: &mut Vec<Command>) -> Asked {
+        let mut asked = Asked::default();
+        let mut room = most;
+        for task in &mut self.tasks {
+            let (before, waiting) = (commands.len(), task.task.waiting());
+            if room > 0 && waiting > 0 {
+                task.task.push_commands(room, commands);
+                room = room.saturating_sub(waiting.saturating_sub(task.task.waiting()));
+            }
+            asked.commands.push(commands.len() - before);
+        }
+        asked
+    }
+
+    /// Takes the replies to [`Tasks::push`], which come first among `replies`; gives back the rest.
+    pub(super) fn note<'r>(&mut self, asked: &Asked, mut replies: &'r [Reply]) -> (&'r [Reply], Lookups) {
+        let mut lookups = Lookups::default();
+        for (task, commands) in self.tasks.iter_mut().zip(&asked.commands) {
+            let (own, rest) = replies.split_at((*commands).min(replies.len()));
+            replies = rest;
+            if !own.is_empty() {
+                let noted = task.task.note(own);
+                lookups.all += noted.all;
+                lookups.misses += noted.misses;
+            }
+        }
+        (replies, lookups)
+    }
+
+    fn collectors(&self) -> BTreeSet<&'static str> {
+        self.tasks.iter().map(|task| task.collector).collect()
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+/// The key work of one pass.
+pub(super) struct KeyWork<'t> {
+    task: &'t ScanTask,
+    /// The collectors that have work here; empty where keys are left alone.
+    collectors: BTreeSet<&'static str>,
+    /// Keys that `check_keys` may still show.
+    places: Arc<AtomicUsize>,
+    /// How many these were when the keys that are named in full had been asked about.
+    places_for_scans: usize,
+    /// What was found without a SCAN.
+    named: BTreeMap<&'static str, KeyFindings>,
+    /// What was found by one.
+    scanned: BTreeMap<&'static str, KeyFindings>,
+    /// Databases whose keys all tasks have seen.
+    served: BTreeSet<u32>,
+    failures: BTreeMap<&'static str, ScanFailure>,
+    is_own: bool,
+}
+
+impl<'t> KeyWork<'t> {
+    /// The work that is to be done at the server that is scanned, which is the instance itself where `is_own`.
+    pub(super) fn new(task: &'t ScanTask, is_own: bool) -> Self {
+        let is_at_primary = is_own && !task.is_replica;
+        let leaves_alone = is_at_primary && task.config.optional.compatibility.keys_at_replicas_only;
+        let collectors = if leaves_alone || !task.looks_at_keys {
+            BTreeSet::new()
+        } else {
+            keys::collectors(&task.config)
+        };
+        Self {
+            task,
+            collectors,
+            places: Arc::new(AtomicUsize::new(task.config.checked_keys)),
+            places_for_scans: task.config.checked_keys,
+            named: BTreeMap::new(),
+            scanned: BTreeMap::new(),
+            served: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            is_own,
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.collectors.is_empty()
+    }
+
+    /// The tasks for a database that need a SCAN, or those that need none.
+    fn tasks(&self, memory: &ScanMemory, database: u32, needs_scan: bool) -> Tasks {
+        if self.collectors.is_empty() {
+            return Tasks::default();
+        }
+        let tasks = keys::tasks(&KeyContext {
+            config: &self.task.config,
+            database,
+            refused: &|name| memory.refusal(name),
+            checked_keys: &self.places,
+            by_scan: needs_scan,
+        });
+        Tasks { tasks }
+    }
+
+    /// The tasks that a SCAN over the whole database is to serve.
+    pub(super) fn scan_tasks(&self, memory: &ScanMemory, database: u32) -> Tasks {
+        self.tasks(memory, database, true)
+    }
+
+    /// Takes what the tasks of a database have found, after they have seen all of its keys.
+    pub(super) fn take(&mut self, memory: &mut ScanMemory, database: u32, tasks: Tasks, is_scan: bool) {
+        for CollectorTask { collector, task } in tasks.tasks {
+            let findings = task.finish(database);
+            for (name, reason) in &findings.missing {
+                memory.refuse(name, *reason, Instant::now());
+            }
+            let found = if is_scan { &mut self.scanned } else { &mut self.named };
+            found.entry(collector).or_default().add(findings);
+        }
+        if is_scan {
+            self.served.insert(database);
+        }
+    }
+
+    /// Forgets what SCANs have found: the data is another one.
+    pub(super) fn forget_scanned(&mut self) {
+        self.scanned.clear();
+        self.served.clear();
+        self.places.store(self.places_for_scans, Ordering::Relaxed);
+    }
+
+    /// Gives all of it up.
+    pub(super) fn fail_all(&mut self, failure: &ScanFailure) {
+        let everybody = self.collectors.clone();
+        self.fail(&everybody, failure);
+    }
+
+    fn fail(&mut self, collectors: &BTreeSet<&'static str>, failure: &ScanFailure) {
+        for collector in collectors {
+            self.failures.entry(collector).or_insert_with(|| failure.clone());
+        }
+    }
+
+    /// Asks about the keys that are named in full.
+    pub(super) async fn ask_named<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+        memory: &mut ScanMemory,
+    ) {
+        link.is_about_keys = true;
+        let mut starts = 0;
+        let databases = keys::databases(&self.task.config);
+        let mut left: Vec<u32> = databases.into_iter().rev().collect();
+        while let Some(database) = left.pop() {
+            let tasks = self.tasks(memory, database, false);
+            if tasks.is_empty() {
+                continue;
+            }
+            let collectors = tasks.collectors();
+            match self.ask(link, database, tasks).await {
+                Ok(tasks) => self.take(memory, database, tasks, false),
+                Err(Stop::StartOver(_)) if starts < MOST_STARTS => {
+                    starts += 1;
+                    self.named.clear();
+                    self.places.store(self.task.config.checked_keys, Ordering::Relaxed);
+                    left = keys::databases(&self.task.config).into_iter().rev().collect();
+                }
+                Err(Stop::StartOver(why)) => {
+                    let failure = start_failure(&self.task.config.name, why, "keys cannot be looked at");
+                    self.fail(&collectors, &failure);
+                }
+                Err(Stop::Failed(failure)) => self.fail(&collectors, &failure),
+            }
+        }
+        self.places_for_scans = self.places.load(Ordering::Relaxed);
+        link.is_about_keys = false;
+    }
+
+    /// Asks about everything that waits in one database.
+    async fn ask<R: From<ScanReport> + Send>(
+        &self,
+        link: &mut Link<'_, R>,
+        database: u32,
+        mut tasks: Tasks,
+    ) -> Result<Tasks, Stop> {
+        link.select(database).await?;
+        let mut pacer = Pacer::new(share_of(self.task));
+        pace::find_floor(&mut pacer, link, database).await?;
+        let mut lookups = Lookups::default();
+        let outcome = loop {
+            let mut batch = Vec::new();
+            let asked = tasks.push(keys_per_batch(self.task.paced), &mut batch);
+            if batch.is_empty() {
+                break Ok(());
+            }
+            let (replies, round_trip) = match link.exchange(&batch).await {
+                Ok(answer) => answer,
+                Err(stop) => break Err(stop),
+            };
+            let (_, noted) = tasks.note(&asked, &replies);
+            lookups.all += noted.all;
+            lookups.misses += noted.misses;
+            let rest = pacer.rest_after(round_trip, batch.len());
+            pace::rest(&mut pacer, rest).await;
+        };
+        link.report(ScanReport::Progress(ScanProgress {
+            database,
+            keys_examined: 0,
+            redis_seconds: pacer.used_seconds(),
+            lookups: lookups.all,
+            misses: lookups.misses,
+        }))
+        .await;
+        outcome.map(|()| tasks)
+    }
+
+    /// Goes over the databases whose keys no pass for sessions has seen whole.
+    pub(super) async fn walk_rest<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+        memory: &mut ScanMemory,
+    ) {
+        link.is_about_keys = true;
+        let mut databases = keys::databases(&self.task.config);
+        if keys::needs_every_database(&self.task.config) {
+            match databases_with_keys(link).await {
+                Ok(found) => databases.extend(found),
+                Err(stop) => {
+                    let failure = self.failure_of(stop);
+                    self.fail_all(&failure);
+                }
+            }
+        }
+        for database in databases {
+            if self.served.contains(&database) {
+                continue;
+            }
+            let mut starts = 0;
+            loop {
+                let before = self.places.load(Ordering::Relaxed);
+                let tasks = self.scan_tasks(memory, database);
+                if tasks.is_empty() {
+                    break;
+                }
+                let collectors = tasks.collectors();
+                match self.walk(link, memory, database, tasks).await {
+                    Ok(tasks) => {
+                        self.take(memory, database, tasks, true);
+                        break;
+                    }
+                    Err(Stop::StartOver(why)) if starts + 1 < MOST_STARTS => {
+                        starts += 1;
+                        tracing::info!(instance = %self.task.config.name, why, "a scan of keys begins anew");
+                        self.places.store(before, Ordering::Relaxed);
+                    }
+                    Err(stop) => {
+                        let failure = self.failure_of(stop);
+                        if failure.is_denied() {
+                            memory.refuse(&refusal_name(database), Unavailable::Denied, Instant::now());
+                        }
+                        self.fail(&collectors, &failure);
+                        break;
+                    }
+                }
+            }
+        }
+        link.is_about_keys = false;
+    }
+
+    fn failure_of(&self, stop: Stop) -> ScanFailure {
+        match stop {
+            Stop::Failed(failure) => failure,
+            Stop::StartOver(why) => start_failure(&self.task.config.name, why, "keys cannot be looked at"),
+        }
+    }
+
+    /// Goes over one database for its tasks alone.
+    async fn walk<R: From<ScanReport> + Send>(
+        &self,
+        link: &mut Link<'_, R>,
+        memory: &mut ScanMemory,
+        database: u32,
+        tasks: Tasks,
+    ) -> Result<Tasks, Stop> {
+        let config = &self.task.config;
+        if let Some(reason) = memory.refusal(&refusal_name(database)) {
+            let label = reason.as_label();
+            let message = format!(
+                "{}: scanning database {database} is {label}; its keys cannot be looked at",
+                config.name
+            );
+            return Err(Stop::failed(RedisError {
+                reason: Reason::Denied,
+                message,
+            }));
+        }
+        link.select(database).await?;
+        let mut refusals = StateRefusals {
+            size: memory.refusal("dbsize"),
+            info: link.info_refusal,
+        };
+        let before = state_of(link, &mut refusals).await?;
+        let share = share_of(self.task);
+        let limits = PassLimits {
+            count: if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT },
+            remembered_keys: 0,
+            label_values: 0,
+        };
+        let keys = DatabasePass::new(Vec::new(), Extent::Whole, &limits);
+        let walk = Walk::new(config, self.is_own, share, database, keys, Lookups::default(), tasks);
+        let walked = walk.run(link, before, &mut refusals).await?;
+        if let Some(reason) = refusals.size {
+            memory.refuse("dbsize", reason, Instant::now());
+        }
+        Ok(walked.tasks)
+    }
+
+    /// What became of all of it. `failure` is one that ended the pass before it had begun.
+    pub(super) fn end(self, failure: Option<&ScanFailure>) -> KeyEnd {
+        let mut end = KeyEnd::default();
+        for collector in self.collectors {
+            end.collectors.insert(collector, Ok(KeyFindings::default()));
+        }
+        for (collector, findings) in self.named.into_iter().chain(self.scanned) {
+            if let Some(Ok(known)) = end.collectors.get_mut(collector) {
+                known.add(findings);
+            }
+        }
+        for (collector, result) in &mut end.collectors {
+            if let Some(failure) = failure.or_else(|| self.failures.get(collector)) {
+                *result = Err(ScanFailure {
+                    at_replica: !self.is_own,
+                    ..failure.clone()
+                });
+            }
+        }
+        end
+    }
+}
+
+/// How it is remembered that a database may not be scanned. No command has a space in its name.
+fn refusal_name(database: u32) -> String {
+    format!("scan {database}")
+}
+
+/// Keys that one batch asks about.
+const fn keys_per_batch(is_paced: bool) -> usize {
+    if is_paced { PACED_KEYS } else { UNPACED_KEYS }
+}
+
+/// The databases that hold keys, by `INFO keyspace`; none where the user may not run it.
+async fn databases_with_keys<R: From<ScanReport> + Send>(link: &mut Link<'_, R>) -> Result<Vec<u32>, Stop> {
+    if link.info_refusal.is_some() {
+        return Ok(Vec::new());
+    }
+    let (replies, _) = link.exchange(&[Command::new(1, &["INFO", "keyspace"])]).await?;
+    let Some(text) = replies.first().and_then(Reply::as_bytes) else {
+        return Ok(Vec::new());
+    };
+    let info = Info::parse(text);
+    let databases = info.with_prefix("db").filter_map(|field| field.name.parse().ok());
+    Ok(databases.collect())
+}
