@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
 mod application_metrics;
+mod flags;
 mod sessions;
 
 /// Every secret of the fixtures contains this word and nothing else does.
