@@ -432,7 +432,7 @@ impl Cli {
             },
             password_file: password_file.filter(|_| password.is_none()),
             password,
-            servers: peer.servers()?,
+            servers: Box::new(peer.servers()?),
             remarks,
         })
     }

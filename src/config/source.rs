@@ -51,7 +51,7 @@ pub struct FlagSource {
     /// The file of that password, or of a map of passwords; only looked at without `password`.
     pub password_file: Option<Given>,
     /// What the flags of `redis_exporter` say about all of them.
-    pub servers: PeerServers,
+    pub servers: Box<PeerServers>,
     /// What else of `redis_exporter` was given and has no say.
     pub remarks: Vec<Remark>,
 }
