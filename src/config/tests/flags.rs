@@ -207,7 +207,7 @@ fn what_people_would_paste() {
         servers.set(flag, "--x", &value).unwrap();
     }
     let mut flags = addresses(&["redis://localhost:6379", "redis://:hunter2@cache/2"]);
-    flags.servers = Box::new(servers);
+    *flags.servers = servers;
     flags.password = Some(given("REDIS_PASSWORD", "other hunter2"));
     flags.username = Some(given("REDIS_USER", "exporter"));
     let loaded = loaded_flags(&flags);
