@@ -280,3 +280,25 @@ fn help_lists_every_flag_of_the_peer() {
     }
     assert!(short.contains("--help lists them"), "{short}");
 }
+
+#[test]
+fn who_may_ask_and_what_is_served_is_as_the_flags_say() {
+    let server = RedisServer::start();
+    let exporter = Exporter::start_bare(
+        &["-disable-scrape-endpoint", "--redis-only-metrics"],
+        &[
+            ("REDIS_ADDR", &server.address()),
+            ("REDIS_EXPORTER_BASIC_AUTH_USERNAME", "prometheus"),
+            ("REDIS_EXPORTER_BASIC_AUTH_PASSWORD", "the-secret-password"),
+        ],
+    );
+    assert_eq!(exporter.get("/metrics").status, 401);
+    // `prometheus:the-secret-password` in Base64 (RFC 7617).
+    let known = ("Authorization", "Basic cHJvbWV0aGV1czp0aGUtc2VjcmV0LXBhc3N3b3Jk");
+    let metrics = exporter.request("GET", "/metrics", &[known]);
+    assert_eq!(metrics.status, 200);
+    assert!(!metrics.text().contains("\nprocess_"), "{}", metrics.text());
+    let target = format!("/scrape?target={}", server.address());
+    assert_eq!(exporter.request("GET", &target, &[known]).status, 404);
+    assert!(!exporter.log().contains("the-secret-password"), "{}", exporter.log());
+}
