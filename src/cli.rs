@@ -3,13 +3,23 @@
 //! clap reads the flags; the variables are read here, because an empty variable must count as not set and because tests can
 //! then bring their own. A flag beats its variable, a variable beats the default.
 
+mod arguments;
+mod listen;
+mod peer;
+mod peer_values;
+
+use crate::config::peer_flags::{Remark, remarks_line};
 use crate::config::source::INLINE_VARIABLE;
 use crate::config::types::{BasicAuth, Secret};
 use crate::config::{Environment, FlagSource, Given, Source};
 use crate::telemetry::{LogFormat, LogLevel};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use listen::parse_single_address;
+pub use listen::{ListenAddressError, parse_listen_address};
+use peer::{PeerFlag, ProcessFlag};
+use peer_values::PeerValues;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The version of this package.
@@ -30,6 +40,9 @@ pub const DEFAULT_CONFIG_FILE: &str = "exporter.yaml";
 
 /// Every variable of a flag is this and the flag's name in capitals, with `_` for `.` and `-`.
 const VARIABLE_PREFIX: &str = "REDIS_SESSION_EXPORTER_";
+
+/// Stands below the flags of `--help`, above the list of the flags of `redis_exporter`.
+const HELP_OF_VARIABLES: &str = "Every flag but --version and --redis.* has an environment variable: REDIS_SESSION_EXPORTER_ and the flag in capitals with _ for . and - (REDIS_SESSION_EXPORTER_WEB_LISTEN_ADDRESS). A flag beats its variable; an empty variable counts as not set.";
 
 /// Paths that `--web.telemetry-path` may not take, because something else is served there or below.
 const TAKEN_PATHS: [&str; 10] = [
@@ -52,7 +65,6 @@ const TAKEN_PATHS: [&str; 10] = [
     display_name = "redis-session-exporter,",
     about = "Watches Redis and Valkey servers that hold login sessions and serves metrics to Prometheus.",
     version = concat!("version ", env!("CARGO_PKG_VERSION"), "\n  rustc version: ", env!("BUILD_RUSTC"), "\n  platform: ", env!("BUILD_TARGET")),
-    after_help = "Every flag but --version and --redis.* has an environment variable: REDIS_SESSION_EXPORTER_ and the flag in capitals with _ for . and - (REDIS_SESSION_EXPORTER_WEB_LISTEN_ADDRESS). A flag beats its variable; an empty variable counts as not set.",
     propagate_version = true
 )]
 pub struct Cli {
@@ -60,6 +72,9 @@ pub struct Cli {
     flags: Flags,
     #[command(subcommand)]
     command: Option<Action>,
+    /// The flags of `redis_exporter` that are not ours.
+    #[arg(skip)]
+    peer: Vec<(&'static PeerFlag, String)>,
 }
 
 /// What to do.
@@ -101,7 +116,12 @@ struct Flags {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     web_listen_address: Vec<String>,
     /// Path under which metrics are served [default: /metrics]
-    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        global = true,
+        overrides_with = "web_telemetry_path"
+    )]
     web_telemetry_path: Option<String>,
     /// URL under which this daemon is reached from outside, for /sd
     #[arg(long = "web.external-url", value_name = "URL", global = true)]
@@ -122,11 +142,14 @@ struct Flags {
     #[arg(long = "redis.addr", value_name = "ADDRESS", global = true, value_parser = secret_text)]
     redis_addr: Vec<Secret>,
     /// ACL user for --redis.addr (variable: REDIS_USER)
-    #[arg(long = "redis.user", value_name = "USER", global = true, value_parser = secret_text)]
+    #[arg(long = "redis.user", value_name = "USER", global = true, value_parser = secret_text, overrides_with = "redis_user")]
     redis_user: Option<Secret>,
-    /// File that holds the password for --redis.addr (variable: REDIS_PASSWORD_FILE; or the password itself in REDIS_PASSWORD)
-    #[arg(long = "redis.password-file", value_name = "FILE", global = true, value_parser = secret_text)]
+    /// File that holds the password for --redis.addr, or a JSON object {"redis://user@host:port": "password"} of several servers (variable: REDIS_PASSWORD_FILE; or the password itself in REDIS_PASSWORD)
+    #[arg(long = "redis.password-file", value_name = "FILE", global = true, value_parser = secret_text, overrides_with = "redis_password_file")]
     redis_password_file: Option<Secret>,
+    /// Password for --redis.addr, for every user of this machine to read; better REDIS_PASSWORD
+    #[arg(long = "redis.password", value_name = "PASSWORD", global = true, value_parser = secret_text, overrides_with = "redis_password")]
+    redis_password: Option<Secret>,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "clap wants a parser that may fail")]
@@ -138,6 +161,17 @@ fn secret_text(text: &str) -> Result<Secret, std::convert::Infallible> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
+
+/// The command line could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandLineError {
+    /// Help or the version was asked for, or it has what no flag or command is.
+    #[error("{0}")]
+    Clap(clap::Error),
+    /// A flag of `redis_exporter` was used wrongly.
+    #[error("{0}")]
+    Usage(#[from] UsageError),
+}
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,16 +222,45 @@ pub struct ChosenSource {
 }
 
 impl Cli {
+    /// Reads a command line, the name of the program first, in the forms of Go as well: `-redis.addr x`, `--is-cluster=false`.
+    ///
+    /// # Errors
+    /// [`CommandLineError`]; it never holds the value of a flag of `redis_exporter`.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, CommandLineError> {
+        let command = Self::command();
+        let takes_word = |name: &str| {
+            command
+                .get_arguments()
+                .find(|argument| argument.get_long() == Some(name))
+                .is_some_and(|argument| argument.get_action().takes_values() && !argument.is_require_equals_set())
+        };
+        let split = arguments::split(arguments, takes_word)?;
+        let mut command = Self::command()
+            .after_help(format!("{HELP_OF_VARIABLES}\n\n{}", peer::SHORT_HELP))
+            .after_long_help(format!("{HELP_OF_VARIABLES}\n\n{}", peer::help()));
+        let matches = command
+            .try_get_matches_from_mut(split.ours)
+            .map_err(CommandLineError::Clap)?;
+        let mut cli =
+            Self::from_arg_matches(&matches).map_err(|error| CommandLineError::Clap(error.format(&mut command)))?;
+        cli.peer = split.peer;
+        Ok(cli)
+    }
+
     /// The settings of flags and variables.
     ///
     /// # Errors
     /// [`UsageError`] when a value makes no sense; it names the flag or the variable.
     pub fn settings(&self, environment: &Environment) -> Result<Settings, UsageError> {
         let flags = &self.flags;
+        let peer = PeerValues::read(&self.peer, environment)?;
         let written = if flags.web_listen_address.is_empty() {
             match variable(environment, "web.listen-address")? {
                 Some((_, text)) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-                None => vec![DEFAULT_LISTEN_ADDRESS.to_owned()],
+                None => {
+                    let theirs = get(environment, "REDIS_EXPORTER_WEB_LISTEN_ADDRESS")?;
+                    vec![theirs.unwrap_or_else(|| DEFAULT_LISTEN_ADDRESS.to_owned())]
+                }
             }
         } else {
             flags.web_listen_address.clone()
@@ -209,22 +272,32 @@ impl Cli {
             listen_addresses.push(ListenAddress { written, candidates });
         }
         let external_url = text(environment, "web.external-url", flags.web_external_url.as_ref())?;
+        let telemetry_path = match text(environment, "web.telemetry-path", flags.web_telemetry_path.as_ref())? {
+            Some(path) => Some(path),
+            None => get(environment, "REDIS_EXPORTER_WEB_TELEMETRY_PATH")?,
+        };
+        let log_level = nearest_of(flags.log_level, word(environment, "log.level", None)?, peer.log_level());
+        let log_format = nearest_of(
+            flags.log_format,
+            word(environment, "log.format", None)?,
+            peer.log_format(),
+        );
         Ok(Settings {
             action: self.command.clone().unwrap_or(Action::Serve),
             config_check: switch(environment, "config.check", flags.config_check)?,
             listen_addresses,
-            telemetry_path: match text(environment, "web.telemetry-path", flags.web_telemetry_path.as_ref())? {
+            telemetry_path: match telemetry_path {
                 Some(path) => checked_telemetry_path(path)?,
                 None => DEFAULT_TELEMETRY_PATH.to_owned(),
             },
             external_url: external_url.map(|url| checked_external_url(&url)).transpose()?,
             systemd_socket: switch(environment, "web.systemd-socket", flags.web_systemd_socket)?,
             enable_lifecycle: switch(environment, "web.enable-lifecycle", flags.web_enable_lifecycle)?,
-            log_level: word(environment, "log.level", flags.log_level)?.unwrap_or(LogLevel::Info),
-            log_format: word(environment, "log.format", flags.log_format)?.unwrap_or(LogFormat::Logfmt),
-            basic_auth: None,
-            redis_only_metrics: false,
-            disable_scrape_endpoint: false,
+            log_level: log_level.unwrap_or(LogLevel::Info),
+            log_format: log_format.unwrap_or(LogFormat::Logfmt),
+            basic_auth: peer.basic_auth()?,
+            redis_only_metrics: peer.is_on(ProcessFlag::RedisOnlyMetrics),
+            disable_scrape_endpoint: peer.is_on(ProcessFlag::DisableScrapeEndpoint),
         })
     }
 
@@ -241,25 +314,26 @@ impl Cli {
     /// [`Self::config_source`] with a working directory of the caller's choice.
     fn config_source_in(&self, environment: &Environment, directory: &Path) -> Result<ChosenSource, UsageError> {
         let mut warnings = Vec::new();
+        let peer = PeerValues::read(&self.peer, environment)?;
         let inline = get(environment, INLINE_VARIABLE)?.is_some();
         let file = match &self.flags.config_file {
             Some(path) => Some(("--config.file".to_owned(), path.clone())),
             None => variable(environment, "config.file")?.map(|(name, path)| (name, PathBuf::from(path))),
         };
         if let Some((origin, path)) = file {
-            self.refuse_redis_flags(&origin)?;
+            self.refuse_redis_flags(&peer, &origin)?;
             if inline {
                 warnings.push(format!("{INLINE_VARIABLE} is ignored, because {origin} names a file."));
             }
-            warn_of_variables(environment, &origin, &mut warnings)?;
+            warn_of_variables(environment, &peer, &origin, &mut warnings)?;
             return Ok(ChosenSource {
                 source: Source::File(path),
                 warnings,
             });
         }
         if inline {
-            self.refuse_redis_flags(INLINE_VARIABLE)?;
-            warn_of_variables(environment, INLINE_VARIABLE, &mut warnings)?;
+            self.refuse_redis_flags(&peer, INLINE_VARIABLE)?;
+            warn_of_variables(environment, &peer, INLINE_VARIABLE, &mut warnings)?;
             return Ok(ChosenSource {
                 source: Source::Inline,
                 warnings,
@@ -269,8 +343,9 @@ impl Cli {
         // A file that may not be looked at is there: loading it says why it cannot be read.
         if found.try_exists().unwrap_or(true) {
             if self.flags.redis_addr.is_empty() {
-                self.refuse_redis_flags(&format!("the file {DEFAULT_CONFIG_FILE} of the working directory"))?;
-                warn_of_variables(environment, DEFAULT_CONFIG_FILE, &mut warnings)?;
+                let beside = format!("the file {DEFAULT_CONFIG_FILE} of the working directory");
+                self.refuse_redis_flags(&peer, &beside)?;
+                warn_of_variables(environment, &peer, DEFAULT_CONFIG_FILE, &mut warnings)?;
                 return Ok(ChosenSource {
                     source: Source::File(found),
                     warnings,
@@ -280,16 +355,23 @@ impl Cli {
                 "The file {DEFAULT_CONFIG_FILE} of the working directory is not read, because --redis.addr is given."
             ));
         }
-        let flags = self.flag_source(environment, &mut warnings)?;
+        let flags = self.flag_source(environment, &peer, &mut warnings)?;
         Ok(ChosenSource {
             source: Source::Flags(flags),
             warnings,
         })
     }
 
-    fn flag_source(&self, environment: &Environment, warnings: &mut Vec<String>) -> Result<FlagSource, UsageError> {
+    fn flag_source(
+        &self,
+        environment: &Environment,
+        peer: &PeerValues,
+        warnings: &mut Vec<String>,
+    ) -> Result<FlagSource, UsageError> {
+        // An empty value is how templates write "nothing"; only an empty address says something.
         let flag = |origin: &'static str, value: &Option<Secret>| {
-            value.as_ref().map(|text| Given {
+            let value = value.as_ref().filter(|text| !text.expose().is_empty());
+            value.map(|text| Given {
                 origin,
                 text: text.clone(),
             })
@@ -317,18 +399,30 @@ impl Cli {
             }
             addresses.extend(address.or(url));
         }
+        let mut remarks = peer.remarks().to_vec();
+        let password_flag = flag("--redis.password", &self.flags.redis_password);
+        if let Some(given) = &password_flag {
+            remarks.push(Remark {
+                origin: given.origin,
+                reason: "it is used, and every user of this machine can read it in the list of processes; set REDIS_PASSWORD or --redis.password-file instead".to_owned(),
+            });
+        }
         let password_file_flag = flag("--redis.password-file", &self.flags.redis_password_file);
         // A flag beats every variable, so the file of the flag also beats REDIS_PASSWORD.
-        let password = match password_file_flag {
-            Some(_) => None,
-            None => from_variable("REDIS_PASSWORD")?,
+        let password = match (password_flag, &password_file_flag) {
+            (Some(given), _) => Some(given),
+            (None, Some(_)) => None,
+            (None, None) => from_variable("REDIS_PASSWORD")?,
         };
         let password_file = match password_file_flag {
             Some(given) => Some(given),
             None => from_variable("REDIS_PASSWORD_FILE")?,
         };
-        if password.is_some() && password_file.is_some() {
-            warnings.push("REDIS_PASSWORD_FILE is ignored, because REDIS_PASSWORD is set.".to_owned());
+        if let (Some(password), Some(file)) = (&password, &password_file) {
+            warnings.push(format!(
+                "{} is ignored, because {} is set.",
+                file.origin, password.origin
+            ));
         }
         Ok(FlagSource {
             addresses,
@@ -338,18 +432,53 @@ impl Cli {
             },
             password_file: password_file.filter(|_| password.is_none()),
             password,
+            servers: Box::new(peer.servers()?),
+            remarks,
         })
     }
 
-    fn refuse_redis_flags(&self, beside: &str) -> Result<(), UsageError> {
+    /// The flags and variables that no `exporter.yaml` can say, by name: those of the web server and the log.
+    ///
+    /// # Errors
+    /// As [`Self::settings`].
+    pub fn beside_a_file(&self, environment: &Environment) -> Result<Vec<&'static str>, UsageError> {
+        let flags = &self.flags;
+        let given = [
+            ("--web.listen-address", !flags.web_listen_address.is_empty()),
+            ("--web.telemetry-path", flags.web_telemetry_path.is_some()),
+            ("--web.external-url", flags.web_external_url.is_some()),
+            ("--web.systemd-socket", flags.web_systemd_socket.is_some()),
+            ("--web.enable-lifecycle", flags.web_enable_lifecycle.is_some()),
+            ("--log.level", flags.log_level.is_some()),
+            ("--log.format", flags.log_format.is_some()),
+        ];
+        let ours = given.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag);
+        let peer = PeerValues::read(&self.peer, environment)?;
+        let mut names: Vec<&'static str> = ours.chain(peer.about_the_process().map(|given| given.origin)).collect();
+        for variable in ["REDIS_EXPORTER_WEB_LISTEN_ADDRESS", "REDIS_EXPORTER_WEB_TELEMETRY_PATH"] {
+            if get(environment, variable)?.is_some() {
+                names.push(variable);
+            }
+        }
+        Ok(names)
+    }
+
+    fn refuse_redis_flags(&self, peer: &PeerValues, beside: &str) -> Result<(), UsageError> {
         let flags = &self.flags;
         let given = [
             ("--redis.addr", !flags.redis_addr.is_empty()),
             ("--redis.user", flags.redis_user.is_some()),
             ("--redis.password-file", flags.redis_password_file.is_some()),
+            ("--redis.password", flags.redis_password.is_some()),
         ];
-        match given.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(UsageError(format!(
+        let ours = given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag);
+        let theirs = || {
+            peer.about_servers()
+                .find(|given| given.is_flag())
+                .map(|given| given.origin)
+        };
+        match ours.or_else(theirs) {
+            Some(flag) => Err(UsageError(format!(
                 "{flag} cannot be used beside {beside}: write servers into the configuration, or leave the configuration out"
             ))),
             None => Ok(()),
@@ -381,51 +510,6 @@ impl Settings {
             address
         }
     }
-}
-
-/// Why a text is no address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListenAddressError;
-
-impl fmt::Display for ListenAddressError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("must be `:PORT`, `IP:PORT` or `[IPv6]:PORT`")
-    }
-}
-
-impl std::error::Error for ListenAddressError {}
-
-/// Reads an address to listen on: `:9121`, `127.0.0.1:9121`, `[::1]:9121`, `localhost:9121`. Port 0 lets the system choose.
-///
-/// The result lists socket addresses of which the first that can be bound is to be used; it is never empty.
-///
-/// # Errors
-/// [`ListenAddressError`] for anything else, host names included: which of their addresses was meant is not to be guessed.
-pub fn parse_listen_address(text: &str) -> Result<Vec<SocketAddr>, ListenAddressError> {
-    let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError)?;
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ListenAddressError);
-    }
-    let port: u16 = port.parse().map_err(|_| ListenAddressError)?;
-    match host {
-        "" => Ok(vec![
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-        ]),
-        "localhost" => Ok(vec![
-            SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
-        ]),
-        _ => text
-            .parse()
-            .map(|address| vec![address])
-            .map_err(|_| ListenAddressError),
-    }
-}
-
-/// The first of the addresses that a text stands for.
-fn parse_single_address(text: &str) -> Result<SocketAddr, ListenAddressError> {
-    parse_listen_address(text)?.first().copied().ok_or(ListenAddressError)
 }
 
 fn get(environment: &Environment, name: &str) -> Result<Option<String>, UsageError> {
@@ -519,8 +603,24 @@ fn checked_external_url(url: &str) -> Result<String, UsageError> {
     }
 }
 
-/// One sentence that names every variable of `redis_exporter` that is set but has no say.
-fn warn_of_variables(environment: &Environment, beside: &str, warnings: &mut Vec<String>) -> Result<(), UsageError> {
+/// Of the flag and the variable of this exporter, and of what the peer's say and whether a flag says it, the one that counts: flags beat
+/// variables, and ours beat those of the peer.
+fn nearest_of<T>(flag: Option<T>, variable: Option<T>, peer: Option<(T, bool)>) -> Option<T> {
+    match (flag, variable, peer) {
+        (Some(flag), _, _) => Some(flag),
+        (None, _, Some((peer, true))) => Some(peer),
+        (None, Some(variable), _) => Some(variable),
+        (None, None, peer) => peer.map(|(peer, _)| peer),
+    }
+}
+
+/// What of `redis_exporter` is given beside a file: one sentence names what is ignored, another one what has no say anyway.
+fn warn_of_variables(
+    environment: &Environment,
+    peer: &PeerValues,
+    beside: &str,
+    warnings: &mut Vec<String>,
+) -> Result<(), UsageError> {
     let mut set = Vec::new();
     for name in [
         "REDIS_ADDR",
@@ -533,6 +633,7 @@ fn warn_of_variables(environment: &Environment, beside: &str, warnings: &mut Vec
             set.push(name);
         }
     }
+    set.extend(peer.about_servers().map(|given| given.origin));
     if !set.is_empty() {
         let verb = if set.len() == 1 { "is" } else { "are" };
         warnings.push(format!(
@@ -540,9 +641,14 @@ fn warn_of_variables(environment: &Environment, beside: &str, warnings: &mut Vec
             set.join(", ")
         ));
     }
+    warnings.extend(remarks_line(peer.remarks()));
     Ok(())
 }
 
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cli/peer_tests.rs"]
+mod peer_tests;

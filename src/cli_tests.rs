@@ -1,8 +1,21 @@
 use super::*;
 use crate::config::types::PasswordSource;
 
+fn read(arguments: &[&str]) -> Result<Cli, CommandLineError> {
+    let words = [&["redis-session-exporter"], arguments].concat();
+    Cli::read(words.into_iter().map(OsString::from))
+}
+
 fn parsed(arguments: &[&str]) -> Cli {
-    Cli::try_parse_from([&["redis-session-exporter"], arguments].concat()).unwrap()
+    read(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+/// What clap says of a command line that it refuses.
+fn refused(arguments: &[&str]) -> clap::Error {
+    match read(arguments) {
+        Err(CommandLineError::Clap(error)) => error,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
 }
 
 fn settings(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, String> {
@@ -31,7 +44,6 @@ fn flags_of(chosen: ChosenSource) -> FlagSource {
 
 #[test]
 fn the_command_line_is_consistent() {
-    use clap::CommandFactory;
     Cli::command().debug_assert();
 }
 
@@ -151,16 +163,17 @@ fn what_makes_no_sense_is_wrong_usage() {
         &["dance"],
         &["--config.file"],
     ] {
-        let error = Cli::try_parse_from([&["x"], arguments].concat()).unwrap_err();
-        assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        assert_eq!(refused(arguments).exit_code(), 2, "{arguments:?}");
     }
 }
 
 #[test]
 fn the_version_names_program_compiler_and_platform() {
-    let error = Cli::try_parse_from(["x", "--version"]).unwrap_err();
-    assert_eq!(error.exit_code(), 0);
-    let text = error.to_string();
+    for form in ["--version", "-version", "-V", "--version=true"] {
+        assert_eq!(refused(&[form]).exit_code(), 0, "{form}");
+    }
+    parsed(&["--version=false"]);
+    let text = refused(&["--version"]).to_string();
     assert!(
         text.starts_with(&format!("redis-session-exporter, version {VERSION}\n")),
         "{text}"
@@ -205,7 +218,14 @@ fn an_explicit_configuration_refuses_flags_and_ignores_variables_with_one_warnin
         (vec![], vec![file]),
         (vec![], vec![inline]),
     ] {
-        for flag in ["--redis.addr=h", "--redis.user=u", "--redis.password-file=/p"] {
+        for flag in [
+            "--redis.addr=h",
+            "--redis.user=u",
+            "--redis.password-file=/p",
+            "--redis.password=hunter2",
+            "--check-keys=a",
+            "--is-cluster=true",
+        ] {
             let error = source(&[arguments.as_slice(), &[flag]].concat(), &variables, true).unwrap_err();
             let name = flag.split('=').next().unwrap();
             assert!(
@@ -280,5 +300,5 @@ fn the_health_is_asked_where_the_daemon_listens() {
     assert_eq!(asked(&["healthcheck", "--web.listen-address=[::1]:7"]), "[::1]:7");
     assert_eq!(asked(&["healthcheck", "[::]:7"]), "127.0.0.1:7");
     assert_eq!(asked(&["healthcheck", ":8", "--web.listen-address=:7"]), "127.0.0.1:8");
-    assert!(Cli::try_parse_from(["x", "healthcheck", "nonsense"]).is_err());
+    refused(&["healthcheck", "nonsense"]);
 }

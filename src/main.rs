@@ -1,9 +1,8 @@
 //! The binary: parse flags, load the configuration, start logging, run, exit code; nothing else.
 
-use clap::Parser;
-use redis_session_exporter::cli::{Action, Cli, Settings};
+use redis_session_exporter::cli::{Action, Cli, CommandLineError, Settings, UsageError};
 use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, check, healthcheck, once};
-use redis_session_exporter::config::{self, Environment, Loaded, Source};
+use redis_session_exporter::config::{self, Environment, FlagSource, Loaded, Source};
 use redis_session_exporter::{app, catalogue, telemetry};
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -17,7 +16,12 @@ const WORKER_THREADS: usize = 2;
 const MAX_BLOCKING_THREADS: usize = 1024;
 
 fn main() -> ExitCode {
-    ExitCode::from(run(&Cli::parse()))
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => ExitCode::from(run(&cli)),
+        Err(CommandLineError::Usage(error)) => ExitCode::from(complain(EXIT_USAGE, &error.to_string())),
+        // Help, the version, or what is wrong, each on its own stream.
+        Err(CommandLineError::Clap(error)) => error.exit(),
+    }
 }
 
 fn run(cli: &Cli) -> u8 {
@@ -54,20 +58,36 @@ fn run(cli: &Cli) -> u8 {
     for warning in chosen.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
+    let file = match as_file(cli, &environment, &chosen.source, &loaded) {
+        Ok(file) => file,
+        Err(error) => return complain(EXIT_USAGE, &error.to_string()),
+    };
     if settings.config_check {
+        // Where a file follows, the sentence is a comment of it.
+        let comment = if file.is_empty() { "" } else { "# " };
         let sentence = format!(
-            "the configuration is valid: {} instance(s)\n",
+            "{comment}the configuration is valid: {} instance(s)\n{file}",
             loaded.config.instances.len()
         );
         return finish(stdout().write_all(sentence.as_bytes()).map(|()| EXIT_OK));
     }
-    block_on(command(&settings, chosen.source, loaded))
+    block_on(command(&settings, chosen.source, loaded, &file))
 }
 
-async fn command(settings: &Settings, source: Source, loaded: Loaded) -> u8 {
+/// What flags said as a file, for those who check; nothing where there is a file, or nothing was said.
+fn as_file(cli: &Cli, environment: &Environment, source: &Source, loaded: &Loaded) -> Result<String, UsageError> {
+    match source {
+        Source::Flags(flags) if *flags != FlagSource::default() => {
+            Ok(check::as_file(&loaded.config, &cli.beside_a_file(environment)?))
+        }
+        _ => Ok(String::new()),
+    }
+}
+
+async fn command(settings: &Settings, source: Source, loaded: Loaded, file: &str) -> u8 {
     match settings.action {
         Action::Once { unpaced } => finish(once::run(&loaded.config, !unpaced, stdout()).await),
-        Action::Check => finish(check::run(&loaded.config, stdout()).await),
+        Action::Check => finish(check::run(&loaded.config, file, stdout()).await),
         _ => match app::serve(settings, source, loaded.config).await {
             Ok(()) => EXIT_OK,
             Err(error) => complain(EXIT_FAILURE, &error.to_string()),

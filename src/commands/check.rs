@@ -1,6 +1,7 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 mod application;
+mod as_file;
 mod features;
 mod keys;
 mod notifications;
@@ -17,17 +18,19 @@ use crate::redis::{
     Command, Connection, Connector, Handshake, Reason, RedisError, Reply, Unavailable, denies_database, sanitised_code,
     unavailability,
 };
+pub use as_file::as_file;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Checks every instance side by side and prints one paragraph each, in the order of the configuration.
+/// Checks every instance side by side and prints one paragraph each, in the order of the configuration, and then `file`: what
+/// [`as_file`] makes of flags, or nothing.
 ///
 /// # Errors
 /// When `output` cannot be written.
-pub async fn run(config: &ValidatedConfig, mut output: impl Write) -> std::io::Result<u8> {
+pub async fn run(config: &ValidatedConfig, file: &str, mut output: impl Write) -> std::io::Result<u8> {
     let mut checks = JoinSet::new();
     for (position, instance) in config.instances.iter().cloned().enumerate() {
         checks.spawn(async move { (position, check(&instance).await) });
@@ -40,6 +43,10 @@ pub async fn run(config: &ValidatedConfig, mut output: impl Write) -> std::io::R
         if !report.works {
             code = EXIT_FAILURE;
         }
+    }
+    if !file.is_empty() {
+        output.write_all(b"\n")?;
+        output.write_all(file.as_bytes())?;
     }
     output.flush()?;
     Ok(code)

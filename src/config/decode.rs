@@ -43,6 +43,15 @@ pub(super) struct Located<T> {
     pub(super) path: String,
 }
 
+/// A value that has no place, because it does not come from a file.
+pub(super) fn unplaced<T>(value: T) -> Located<T> {
+    Located {
+        value,
+        place: None,
+        path: String::new(),
+    }
+}
+
 /// Text after `${NAME}` was replaced.
 pub(super) struct Text {
     pub(super) text: Rc<str>,

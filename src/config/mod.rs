@@ -6,6 +6,7 @@
 
 pub mod address;
 mod application_metrics;
+mod as_file;
 mod decode;
 pub mod duration;
 pub mod environment;
@@ -17,7 +18,10 @@ mod names;
 pub mod optional;
 mod own_metrics;
 pub mod password_file;
+pub mod password_map;
 pub mod pattern;
+pub mod peer_flags;
+pub mod peer_text;
 pub mod presets;
 pub mod problem;
 mod render;
@@ -28,6 +32,7 @@ mod stores;
 mod tree;
 pub mod types;
 
+pub use as_file::to_minimal_yaml;
 pub use environment::Environment;
 pub use problem::{ConfigErrors, Place, Problem};
 pub use render::to_redacted_yaml;

@@ -186,7 +186,7 @@ pub(super) struct OptionalLayer {
 }
 
 /// `compatibility` of one level.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct CompatibilityLayer {
     pub(super) config_command: Option<String>,
     pub(super) set_client_name: Option<bool>,

@@ -1,9 +1,11 @@
 //! Reading of password files: when the configuration is loaded, to see that it can be done, and at every connect.
 
-use super::address::MAX_SECRET_BYTES;
+use super::address::{AddressError, MAX_SECRET_BYTES};
+use super::password_map;
 use super::types::Secret;
+use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest line break that may end the file: `\r\n`.
 const MAX_LINE_BREAK_BYTES: usize = 2;
@@ -25,6 +27,23 @@ pub enum PasswordFileFailure {
     TooLong,
     /// It does not hold UTF-8.
     NotText,
+    /// It holds a map of passwords where one password is expected; sent as one it would tell a server the passwords of all others.
+    Map,
+    /// It is no JSON object of texts from here on; both numbers begin at 1.
+    MapBroken {
+        /// Line.
+        line: usize,
+        /// Column.
+        column: usize,
+    },
+    /// The entry of this number (from 1) has no address as its key.
+    MapAddress(usize, AddressError),
+    /// The entries of these numbers name the same server and the same user.
+    MapTwice(usize, usize),
+    /// It holds more entries than there may be instances.
+    MapTooLong,
+    /// The map holds no entry for the server.
+    NoEntry,
 }
 
 impl PasswordFileFailure {
@@ -50,16 +69,23 @@ impl PasswordFileFailure {
                 format!("{file} is longer than {MAX_SECRET_BYTES} bytes; it holds the password and nothing else")
             }
             Self::NotText => format!("{file} does not hold UTF-8 text; write the password into it as text"),
+            Self::Map => format!(
+                "{file} holds a JSON object since it was changed, and one password before; reload the configuration, or write the password into it"
+            ),
+            Self::MapBroken { line, column } => format!(
+                "{file} is broken at line {line}, column {column}; write a JSON object of addresses and passwords, {{\"redis://user@host:6379\": \"password\"}}"
+            ),
+            Self::MapAddress(entry, error) => format!("{file}: entry {entry} {error}"),
+            Self::MapTwice(first, second) => {
+                format!("{file}: entries {first} and {second} name the same server and user; keep one")
+            }
+            Self::MapTooLong => format!(
+                "{file} has more than {} entries; split the instances over several exporters",
+                super::schema::MAX_INSTANCES
+            ),
+            Self::NoEntry => format!("{file} holds no password for this address and user; add one"),
         }
     }
-}
-
-/// The absolute path of a password file, if it can be read now. Relative paths begin at `directory`.
-pub(super) fn checked(directory: &Path, written: &str) -> Result<PathBuf, PasswordFileFailure> {
-    let path = directory.join(written);
-    // Absolute, so that `/config` shows what is read whatever the working directory of the reader is.
-    let path = std::path::absolute(&path).unwrap_or(path);
-    read(&path).map(|_| path)
 }
 
 /// The password in a file: at most [`MAX_SECRET_BYTES`] of UTF-8, not empty, without the line break that editors and `echo` put at
@@ -68,23 +94,44 @@ pub(super) fn checked(directory: &Path, written: &str) -> Result<PathBuf, Passwo
 /// # Errors
 /// [`PasswordFileFailure`]
 pub fn read(path: &Path) -> Result<Secret, PasswordFileFailure> {
+    let content = content(path, password_map::MAX_MAP_BYTES)?;
+    if password_map::is_map(&content) {
+        return Err(PasswordFileFailure::Map);
+    }
+    password_in(&content)
+}
+
+/// What a regular file holds, at most `longest` bytes.
+pub(super) fn content(path: &Path, longest: usize) -> Result<Vec<u8>, PasswordFileFailure> {
+    let mut content = Vec::new();
+    // One byte more than there may be shows that there are more.
+    opened(path)?
+        .take(u64::try_from(longest + 1).unwrap_or(u64::MAX))
+        .read_to_end(&mut content)
+        .map_err(|error| failure_of(&error))?;
+    if content.len() > longest {
+        return Err(PasswordFileFailure::TooLong);
+    }
+    Ok(content)
+}
+
+/// A regular file, open for reading.
+pub(super) fn opened(path: &Path) -> Result<File, PasswordFileFailure> {
     let metadata = std::fs::metadata(path).map_err(|error| failure_of(&error))?;
     // Asked before opening: a pipe would make the reader wait for whoever writes to it.
     if !metadata.is_file() {
         return Err(PasswordFileFailure::NotAFile);
     }
-    let file = std::fs::File::open(path).map_err(|error| failure_of(&error))?;
-    // One byte more than there may be shows that there are more.
-    let longest = MAX_SECRET_BYTES + MAX_LINE_BREAK_BYTES;
-    let mut content = Vec::new();
-    file.take(u64::try_from(longest + 1).unwrap_or(u64::MAX))
-        .read_to_end(&mut content)
-        .map_err(|error| failure_of(&error))?;
+    File::open(path).map_err(|error| failure_of(&error))
+}
+
+/// The one password that a file holds.
+pub(super) fn password_in(content: &[u8]) -> Result<Secret, PasswordFileFailure> {
     // Before the text: the bound may have cut a character.
-    if content.len() > longest {
+    if content.len() > MAX_SECRET_BYTES + MAX_LINE_BREAK_BYTES {
         return Err(PasswordFileFailure::TooLong);
     }
-    let text = std::str::from_utf8(&content).map_err(|_| PasswordFileFailure::NotText)?;
+    let text = std::str::from_utf8(content).map_err(|_| PasswordFileFailure::NotText)?;
     let password = match text.strip_suffix('\n') {
         Some(line) => line.strip_suffix('\r').unwrap_or(line),
         None => text,
@@ -109,14 +156,25 @@ fn failure_of(error: &std::io::Error) -> PasswordFileFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::password_map::{PasswordDraft, checked};
+    use crate::config::types::PasswordSource;
+    use std::path::PathBuf;
+
+    /// The path of a file that holds one password.
+    fn of(directory: &Path, written: &str) -> Result<PathBuf, PasswordFileFailure> {
+        checked(directory, written).map(|draft| match draft {
+            PasswordDraft::Source(PasswordSource::File(path)) => path,
+            _ => panic!("{written} holds one password"),
+        })
+    }
 
     #[test]
     fn a_file_with_a_password_is_fine_wherever_the_configuration_lies() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("secret"), "hunter2\n").unwrap();
         let expected = directory.path().join("secret");
-        assert_eq!(checked(directory.path(), "secret"), Ok(expected.clone()));
-        assert_eq!(checked(Path::new("/nowhere"), expected.to_str().unwrap()), Ok(expected));
+        assert_eq!(of(directory.path(), "secret"), Ok(expected.clone()));
+        assert_eq!(of(Path::new("/nowhere"), expected.to_str().unwrap()), Ok(expected));
     }
 
     #[test]
@@ -147,15 +205,18 @@ mod tests {
         // The bound cuts the last character that is read in two.
         write("long text", "ü".repeat(MAX_SECRET_BYTES).as_bytes());
         write("longest", &[vec![b'x'; MAX_SECRET_BYTES], b"\r\n".to_vec()].concat());
-        assert_eq!(checked(directory.path(), "missing"), Err(Missing));
-        assert_eq!(checked(directory.path(), "."), Err(NotAFile));
-        assert_eq!(checked(directory.path(), "empty"), Err(Empty));
-        assert_eq!(checked(directory.path(), "nothing"), Err(Empty));
-        assert_eq!(checked(directory.path(), "binary"), Err(NotText));
-        assert_eq!(checked(directory.path(), "long text"), Err(TooLong));
+        assert_eq!(of(directory.path(), "missing"), Err(Missing));
+        assert_eq!(of(directory.path(), "."), Err(NotAFile));
+        assert_eq!(of(directory.path(), "empty"), Err(Empty));
+        assert_eq!(of(directory.path(), "nothing"), Err(Empty));
+        assert_eq!(of(directory.path(), "binary"), Err(NotText));
+        assert_eq!(of(directory.path(), "long text"), Err(TooLong));
         assert_eq!(read(Path::new("/dev/zero")), Err(NotAFile));
-        assert_eq!(checked(directory.path(), "long"), Err(TooLong));
-        assert!(checked(directory.path(), "longest").is_ok());
+        assert_eq!(of(directory.path(), "long"), Err(TooLong));
+        assert!(of(directory.path(), "longest").is_ok());
+        // Only the loading of a configuration takes a map; afterwards one password must stay one.
+        write("map", b"{\"redis://h\": \"p\"}");
+        assert_eq!(read(&directory.path().join("map")), Err(Map));
     }
 
     #[test]

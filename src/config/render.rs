@@ -42,6 +42,14 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
     }
 }
 
+/// One item of `instances` as [`to_redacted_yaml`] writes it, as a tree; `None` when it cannot be written.
+pub(super) fn instance_tree(instance: &InstanceConfig) -> Option<serde_yaml::Mapping> {
+    match serde_yaml::to_value(shown_instance(instance)) {
+        Ok(serde_yaml::Value::Mapping(tree)) => Some(tree),
+        _ => None,
+    }
+}
+
 #[derive(Serialize)]
 struct ShownConfig<'a> {
     limits: ShownLimits,
@@ -203,7 +211,7 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
     let (password, password_file) = match &instance.password {
         PasswordSource::None => (None, None),
         PasswordSource::Inline(_) => (Some(SECRET_PLACEHOLDER), None),
-        PasswordSource::File(path) => (None, Some(path.display().to_string())),
+        PasswordSource::File(path) | PasswordSource::MapFile { path, .. } => (None, Some(path.display().to_string())),
     };
     ShownInstance {
         name: &instance.name,

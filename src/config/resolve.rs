@@ -11,6 +11,7 @@ use super::globs::literal_prefix;
 use super::key_patterns::{weight_of_named_keys, weight_of_patterns};
 use super::names::known_collectors;
 use super::optional::{self, KeyPattern, NamedKey, OptionalLayer};
+use super::password_map::PasswordDraft;
 use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
@@ -352,9 +353,9 @@ fn resolve_credentials(
     };
     let username = username.filter(|username| !username.is_empty());
     let password = match (&own.password, &parsed.password, &defaults.password) {
-        (Some(located), _, _) => Some(located.value.clone()),
+        (Some(located), _, _) => Some(password_of(decoder, located, parsed, username.as_deref())),
         (None, Some(password), _) => Some(PasswordSource::Inline(password.clone())),
-        (None, None, Some(located)) => Some(located.value.clone()),
+        (None, None, Some(located)) => Some(password_of(decoder, located, parsed, username.as_deref())),
         (None, None, None) => None,
     };
     let password = match (password, &username) {
@@ -373,6 +374,30 @@ fn resolve_credentials(
         }
     };
     (username, password)
+}
+
+/// The password that a draft is for one server and user.
+fn password_of(
+    decoder: &mut Decoder<'_>,
+    located: &Located<PasswordDraft>,
+    address: &ParsedAddress,
+    username: Option<&str>,
+) -> PasswordSource {
+    match &located.value {
+        PasswordDraft::Source(source) => source.clone(),
+        PasswordDraft::Map(map) => match map.entry(&address.address, username) {
+            Some(entry) => map.source(entry),
+            None => {
+                let message = format!(
+                    "names a JSON object of passwords that has none for {}{}; add one",
+                    address.address,
+                    if username.is_some() { " and its user" } else { "" }
+                );
+                decoder.problems.add(located.place, &located.path, message);
+                PasswordSource::None
+            }
+        },
+    }
 }
 
 fn resolve_poll(decoder: &mut Decoder<'_>, layers: [&PollLayer; 3]) -> PollConfig {

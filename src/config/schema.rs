@@ -10,7 +10,7 @@ use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
 };
 use super::optional::OptionalLayer;
-use super::password_file;
+use super::password_map::{self, PasswordDraft};
 use super::problem::Place;
 use super::stores::sessions;
 use super::tree::{Kind, Node};
@@ -54,7 +54,7 @@ const MAX_PROBE_PREFIX_BYTES: usize = 128;
 pub(super) struct Layer {
     pub(super) environment: Option<String>,
     pub(super) username: Option<Located<String>>,
-    pub(super) password: Option<Located<PasswordSource>>,
+    pub(super) password: Option<Located<PasswordDraft>>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) poll: PollLayer,
     pub(super) redis_share: Option<f64>,
@@ -329,7 +329,8 @@ fn session_probe(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> SessionProbe
 
 /// The password that the layer names. One that is of no use is a problem already and stands here as `PasswordSource::None`, so
 /// that nobody goes on to complain that there is none.
-fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Option<Located<PasswordSource>> {
+fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Option<Located<PasswordDraft>> {
+    let none = PasswordDraft::Source(PasswordSource::None);
     let inline = fields.get("password");
     let file = fields.get("password_file");
     if let (Some(_), Some(file)) = (inline, file) {
@@ -342,7 +343,7 @@ fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) ->
             may_hold_control_characters: true,
         };
         let Some(text) = decoder.text(field, &rule) else {
-            return Some(located(field, PasswordSource::None));
+            return Some(located(field, none));
         };
         if text.ends_with(['\n', '\r']) {
             decoder.refuse(
@@ -350,24 +351,27 @@ fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) ->
                 "ends with a line break, which would be sent as part of it; write it on one line",
             );
         }
-        return Some(located(field, PasswordSource::Inline(Secret::new(text))));
+        return Some(located(
+            field,
+            PasswordDraft::Source(PasswordSource::Inline(Secret::new(text))),
+        ));
     }
     let field = file?;
     let Some(text) = decoder.scalar(field) else {
-        return Some(located(field, PasswordSource::None));
+        return Some(located(field, none));
     };
     if text.text.is_empty() || text.text.len() > MAX_PATH_BYTES || text.text.chars().any(char::is_control) {
         decoder.refuse(
             field,
             "is not the path of a file; write for example `/run/secrets/redis`",
         );
-        return Some(located(field, PasswordSource::None));
+        return Some(located(field, none));
     }
-    let source = match password_file::checked(directory, &text.text) {
-        Ok(path) => PasswordSource::File(path),
+    let source = match password_map::checked(directory, &text.text) {
+        Ok(source) => source,
         Err(failure) => {
             decoder.refuse(field, failure.sentence(&text.text, text.substituted));
-            PasswordSource::None
+            none
         }
     };
     Some(located(field, source))

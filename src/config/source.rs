@@ -1,17 +1,19 @@
 //! Where a configuration comes from, and loading it.
 
-use super::address::parse_address;
-use super::decode::{Decoder, Located};
+use super::address::{ParsedAddress, parse_address};
+use super::decode::{Decoder, unplaced};
 use super::environment::Environment;
-use super::password_file;
+use super::password_map::{self, PasswordDraft, PasswordMap};
+use super::peer_flags::{PeerServers, Remark, cluster_address, remarks_line};
 use super::problem::{ConfigErrors, Place, Problems};
 use super::resolve::resolve;
 use super::schema::{self, ConfigDraft, InstanceDraft, Layer, MAX_INSTANCES};
 use super::tree::{self, MAX_FILE_BYTES};
-use super::types::{PasswordSource, Secret};
+use super::types::{Address, PasswordSource, Secret};
 use super::{ValidatedConfig, resolve::DEFAULT_ADDRESS};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// The environment variable that holds a whole configuration as YAML.
 pub const INLINE_VARIABLE: &str = "REDIS_SESSION_EXPORTER_CONFIG";
@@ -39,14 +41,19 @@ pub struct Given {
 /// What flags and variables say about servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlagSource {
-    /// Addresses; none means [`DEFAULT_ADDRESS`].
+    /// Addresses; none means those of a map of passwords, and without one [`DEFAULT_ADDRESS`]. An empty address names no server: with
+    /// nothing else there are only those of the map, perhaps none at all.
     pub addresses: Vec<Given>,
     /// The user for every address that names none.
     pub username: Option<Given>,
     /// The password for every address that holds none.
     pub password: Option<Given>,
-    /// The file of that password; only looked at without `password`.
+    /// The file of that password, or of a map of passwords; only looked at without `password`.
     pub password_file: Option<Given>,
+    /// What the flags of `redis_exporter` say about all of them.
+    pub servers: Box<PeerServers>,
+    /// What else of `redis_exporter` was given and has no say.
+    pub remarks: Vec<Remark>,
 }
 
 /// A configuration, and what the operator should know about how it came about.
@@ -179,93 +186,248 @@ fn read_file(path: &Path, problems: &mut Problems) -> Option<String> {
 fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, ConfigErrors> {
     let mut decoder = Decoder::new(Problems::new(""), environment);
     let mut warnings = Vec::new();
-    let fallback = Given {
-        origin: "built-in default",
-        text: Secret::new(DEFAULT_ADDRESS),
+    let mut remarks = flags.remarks.clone();
+    let password = flag_password(&mut decoder, flags);
+    let defaults = flags.servers.layer(&mut decoder, &mut remarks, &mut warnings);
+    warnings.splice(0..0, remarks_line(&remarks));
+    let mut instances = Instances {
+        flags,
+        password,
+        drafts: Vec::new(),
+        warnings,
     };
-    let addresses = if flags.addresses.is_empty() {
-        std::slice::from_ref(&fallback)
-    } else {
-        flags.addresses.as_slice()
-    };
-    if addresses.len() > MAX_INSTANCES {
-        decoder.problems.set_origin("--redis.addr");
-        let message = format!("is given more than {MAX_INSTANCES} times; split the instances over several exporters");
-        decoder.problems.add(None, "", message);
-        return finish(decoder, None, warnings);
+    if !instances.collect(&mut decoder) {
+        return finish(decoder, None, instances.warnings);
     }
-    let mut defaults = Layer {
-        password: flag_password(&mut decoder, flags),
-        ..Layer::default()
+    let draft = ConfigDraft {
+        defaults,
+        instances: Some(instances.drafts),
+        ..ConfigDraft::default()
     };
-    if let Some(username) = &flags.username {
-        if defaults.password.is_some() || addresses.iter().all(holds_password) {
-            defaults.username = Some(unplaced(username.text.expose().to_owned()));
-        } else {
-            // redis_exporter connects as the default user then, and pods rely on it.
-            warnings.push(format!(
-                "The user of {} is not used, since there is no password: set REDIS_PASSWORD, --redis.password-file or REDIS_PASSWORD_FILE.",
-                username.origin
-            ));
+    let config = resolve(&mut decoder, draft);
+    finish(decoder, config, instances.warnings)
+}
+
+/// Makes the instances of flags.
+struct Instances<'f> {
+    flags: &'f FlagSource,
+    password: Option<PasswordDraft>,
+    drafts: Vec<InstanceDraft>,
+    warnings: Vec<String>,
+}
+
+impl Instances<'_> {
+    /// All of them; `false` when there are too many to go on.
+    fn collect(&mut self, decoder: &mut Decoder<'_>) -> bool {
+        let named: Vec<&Given> = self
+            .flags
+            .addresses
+            .iter()
+            .filter(|given| !given.text.expose().is_empty())
+            .collect();
+        if named.len() > MAX_INSTANCES {
+            decoder.problems.set_origin("--redis.addr");
+            let message =
+                format!("is given more than {MAX_INSTANCES} times; split the instances over several exporters");
+            decoder.problems.add(None, "", message);
+            return false;
         }
+        for given in &named {
+            self.add(decoder, given);
+        }
+        if let Some(PasswordDraft::Map(map)) = self.password.clone() {
+            self.add_all(decoder, &map);
+        }
+        if self.flags.addresses.is_empty() && self.drafts.is_empty() && decoder.problems.is_empty() {
+            let fallback = Given {
+                origin: "built-in default",
+                text: Secret::new(DEFAULT_ADDRESS),
+            };
+            self.add(decoder, &fallback);
+        }
+        if self.drafts.is_empty() && decoder.problems.is_empty() {
+            self.warnings.push(
+                "No server is watched, since --redis.addr is empty: /metrics shows this exporter alone. Name servers with --redis.addr, or in a file."
+                    .to_owned(),
+            );
+        }
+        self.warn_of_unused_user();
+        true
     }
-    let mut instances = Vec::new();
-    for given in addresses {
+
+    /// One address of a flag or variable.
+    fn add(&mut self, decoder: &mut Decoder<'_>, given: &Given) {
         decoder.problems.set_origin(given.origin);
-        match parse_address(given.text.expose()) {
-            Ok(parsed) => {
-                if parsed.password.is_some() && defaults.password.is_some() {
-                    warnings.push(format!(
+        let written = given.text.expose();
+        let text = if self.flags.servers.is_cluster() {
+            cluster_address(written)
+        } else {
+            written.to_owned()
+        };
+        let parsed = match parse_address(&text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                decoder.problems.add(None, "", error.to_string());
+                return;
+            }
+        };
+        let mut layer = Layer::default();
+        let user = parsed.username.clone().or_else(|| self.user());
+        let password = match &self.password {
+            _ if parsed.password.is_some() => {
+                if self.password.is_some() {
+                    self.warnings.push(format!(
                         "An address of {} holds a password of its own; the other one is not used for it.",
                         given.origin
                     ));
                 }
-                instances.push(InstanceDraft {
-                    place: None,
-                    path: String::new(),
-                    name: None,
-                    address: Some(unplaced(parsed)),
-                    layer: Layer::default(),
-                });
+                None
             }
-            Err(error) => decoder.problems.add(None, "", error.to_string()),
+            Some(PasswordDraft::Map(map)) => map
+                .entry(&parsed.address, user.as_deref())
+                .filter(|entry| entry.has_password)
+                .map(|entry| map.source(entry)),
+            Some(PasswordDraft::Source(source)) => Some(source.clone()),
+            None => None,
+        };
+        // Without a password redis_exporter connects as the default user, and pods rely on it. An address that names a user itself means it.
+        let has_password = parsed.password.is_some() || password.is_some();
+        if has_password && parsed.username.is_none() {
+            layer.username = self.user().map(unplaced);
+        }
+        layer.password = password.map(|source| unplaced(PasswordDraft::Source(source)));
+        self.push(parsed, layer, None);
+    }
+
+    /// The addresses of a map that no flag names, as further instances.
+    fn add_all(&mut self, decoder: &mut Decoder<'_>, map: &Rc<PasswordMap>) {
+        let origin = self
+            .flags
+            .password_file
+            .as_ref()
+            .map_or("--redis.password-file", |given| given.origin);
+        let before = self.drafts.len();
+        for (index, entry) in map.entries.iter().enumerate() {
+            decoder.problems.set_origin(origin);
+            let text = if self.flags.servers.is_cluster() {
+                cluster_address(entry.written())
+            } else {
+                entry.written().to_owned()
+            };
+            let mut parsed = match parse_address(&text) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    let message = format!("names a file whose entry {} {error}", index + 1);
+                    decoder.problems.add(None, "", message);
+                    continue;
+                }
+            };
+            // The value is the password; one in the address is only a part of the name that redis_exporter looks up.
+            parsed.password = None;
+            let user = parsed
+                .username
+                .clone()
+                .or_else(|| entry.has_password.then(|| self.user()).flatten());
+            if self.is_named(&parsed.address, user.as_deref()) {
+                continue;
+            }
+            if self.drafts.len() >= MAX_INSTANCES {
+                let message = format!(
+                    "names more than {MAX_INSTANCES} servers with --redis.addr; split them over several exporters"
+                );
+                decoder.problems.add(None, "", message);
+                return;
+            }
+            let mut layer = Layer::default();
+            if !entry.has_password {
+                parsed.username = None;
+            } else if parsed.username.is_none() {
+                layer.username = self.user().map(unplaced);
+            }
+            layer.password = Some(unplaced(PasswordDraft::Source(map.source(entry))));
+            let name = self.free_name(&parsed, user.as_deref());
+            self.push(parsed, layer, name);
+        }
+        let added = self.drafts.len() - before;
+        if added > 0 {
+            self.warnings.push(format!(
+                "{added} instances come from the addresses in the file of {origin}: /scrape answers for configured addresses alone, so the targets of a multi-target job belong there."
+            ));
         }
     }
-    let draft = ConfigDraft {
-        defaults,
-        instances: Some(instances),
-        ..ConfigDraft::default()
-    };
-    let config = resolve(&mut decoder, draft);
-    finish(decoder, config, warnings)
+
+    fn push(&mut self, parsed: ParsedAddress, layer: Layer, name: Option<String>) {
+        self.drafts.push(InstanceDraft {
+            place: None,
+            path: String::new(),
+            name: name.map(unplaced),
+            address: Some(unplaced(parsed)),
+            layer,
+        });
+    }
+
+    fn user(&self) -> Option<String> {
+        self.flags.username.as_ref().map(|given| given.text.expose().to_owned())
+    }
+
+    /// Addresses and users of the instances so far.
+    fn so_far(&self) -> impl Iterator<Item = (&InstanceDraft, &ParsedAddress)> {
+        self.drafts
+            .iter()
+            .filter_map(|draft| draft.address.as_ref().map(|located| (draft, &located.value)))
+    }
+
+    /// Whether this server is an instance already, as this user.
+    fn is_named(&self, address: &Address, user: Option<&str>) -> bool {
+        self.so_far().any(|(draft, parsed)| {
+            let own = draft.layer.username.as_ref().map(|located| located.value.as_str());
+            parsed.address == *address && parsed.username.as_deref().or(own) == user
+        })
+    }
+
+    /// A name where another instance has the usual one: the same server with another database or another user.
+    fn free_name(&self, parsed: &ParsedAddress, user: Option<&str>) -> Option<String> {
+        let usual = parsed.address.default_name();
+        let taken = self.so_far().any(|(_, known)| known.address.default_name() == usual);
+        taken.then(|| {
+            let whole = parsed.address.to_string();
+            let place = whole.split_once("://").map_or(whole.as_str(), |(_, place)| place);
+            match user {
+                Some(user) => format!("{user}@{place}"),
+                None => place.to_owned(),
+            }
+        })
+    }
+
+    /// The user of a flag or variable is for servers with a password. One that none has is named.
+    fn warn_of_unused_user(&mut self) {
+        let Some(given) = &self.flags.username else {
+            return;
+        };
+        let is_used = self.drafts.iter().any(|draft| draft.layer.username.is_some());
+        let all_name_their_own = self.so_far().all(|(_, parsed)| parsed.username.is_some());
+        if !is_used && !all_name_their_own {
+            self.warnings.push(format!(
+                "The user of {} is not used, since there is no password: set REDIS_PASSWORD, --redis.password-file or REDIS_PASSWORD_FILE.",
+                given.origin
+            ));
+        }
+    }
 }
 
-fn holds_password(given: &Given) -> bool {
-    parse_address(given.text.expose()).is_ok_and(|parsed| parsed.password.is_some())
-}
-
-fn flag_password(decoder: &mut Decoder<'_>, flags: &FlagSource) -> Option<Located<PasswordSource>> {
+fn flag_password(decoder: &mut Decoder<'_>, flags: &FlagSource) -> Option<PasswordDraft> {
     if let Some(password) = &flags.password {
-        return Some(unplaced(PasswordSource::Inline(password.text.clone())));
+        return Some(PasswordDraft::Source(PasswordSource::Inline(password.text.clone())));
     }
     let given = flags.password_file.as_ref()?;
     decoder.problems.set_origin(given.origin);
-    let source = match password_file::checked(Path::new(""), given.text.expose()) {
-        Ok(path) => PasswordSource::File(path),
+    match password_map::checked(Path::new(""), given.text.expose()) {
+        Ok(draft) => Some(draft),
         Err(failure) => {
             let sentence = failure.sentence(given.text.expose(), false);
             decoder.problems.add(None, "", sentence);
             // As in a file: what was named and is of no use does not count as missing as well.
-            PasswordSource::None
+            Some(PasswordDraft::Source(PasswordSource::None))
         }
-    };
-    Some(unplaced(source))
-}
-
-fn unplaced<T>(value: T) -> Located<T> {
-    Located {
-        value,
-        place: None,
-        path: String::new(),
     }
 }

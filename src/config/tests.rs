@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
 mod application_metrics;
+mod flags;
 mod key_checks;
 mod sessions;
 

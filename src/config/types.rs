@@ -42,6 +42,13 @@ pub enum PasswordSource {
     Inline(Secret),
     /// Read from this file at every connect; one trailing line break is dropped.
     File(PathBuf),
+    /// Read at every connect from a JSON object of passwords (`config::password_map`).
+    MapFile {
+        /// The file.
+        path: PathBuf,
+        /// The key whose value is the password. It is an address, which may hold a password of its own.
+        key: Secret,
+    },
 }
 
 /// Where a server listens.

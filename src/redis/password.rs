@@ -4,6 +4,7 @@ use super::error::{Place, RedisError};
 use super::job::Job;
 use super::reason::Reason;
 use crate::config::password_file::{self, PasswordFileFailure};
+use crate::config::password_map;
 use crate::config::types::{PasswordSource, Secret};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,14 +22,18 @@ pub(crate) async fn read_password(
     place: Place<'_>,
     deadline: Instant,
 ) -> Result<Option<Secret>, RedisError> {
-    let path = match source {
+    let (path, key) = match source {
         PasswordSource::None => return Ok(None),
         PasswordSource::Inline(secret) => return Ok(Some(secret.clone())),
-        PasswordSource::File(path) => path,
+        PasswordSource::File(path) => (path, None),
+        PasswordSource::MapFile { path, key } => (path, Some(key.clone())),
     };
     let work = {
         let path = path.clone();
-        move || password_file::read(&path)
+        move || match key {
+            None => password_file::read(&path),
+            Some(key) => password_map::read(&path, &key),
+        }
     };
     match timeout_at(deadline, reading.run(work)).await {
         // The advice for a server that does not answer would lead astray.
@@ -82,6 +87,17 @@ mod tests {
             error.message.contains(&path) && error.message.contains("is empty"),
             "{error}"
         );
+        let map_source = PasswordSource::MapFile {
+            path: file.path().to_owned(),
+            key: Secret::new("redis://u@h"),
+        };
+        std::fs::write(file.path(), "{\"redis://u@h\": \"of the map\"}").unwrap();
+        assert_eq!(read(&map_source).await, Ok(Some(Secret::new("of the map"))));
+        assert!(read(&file_source).await.is_err(), "the whole map is nobody's password");
+        std::fs::write(file.path(), "{}").unwrap();
+        let error = read(&map_source).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Auth);
+        assert!(error.message.contains("holds no password for this address"), "{error}");
         let error = read(&PasswordSource::File("/nonexistent".into())).await.unwrap_err();
         assert_eq!(error.reason, Reason::Auth);
         assert!(error.message.contains("/nonexistent"), "{error}");

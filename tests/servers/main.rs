@@ -18,6 +18,7 @@ mod commands;
 mod compatibility;
 mod connections;
 mod dead_share;
+mod drop_in;
 mod events;
 mod events_faults;
 mod fleet;

@@ -64,6 +64,28 @@ impl Exporter {
         panic!("the exporter does not start: {output}\n{config}");
     }
 
+    /// Starts the daemon with flags and variables alone, as a container does.
+    pub fn start_bare(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut output = String::new();
+        for _ in 0..START_ATTEMPTS {
+            let folder = tempfile::tempdir().unwrap();
+            let port = super::free_port();
+            let mut command = command(folder.path());
+            command.args(arguments).envs(variables.iter().copied());
+            command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            let mut process = Process::spawn(command, folder.path());
+            let ready = super::wait_until(START_BOUND, || match process.try_wait() {
+                Some(_) => Some(false),
+                None => http::request(port, "GET", "/-/healthy", &[]).ok().map(|_| true),
+            });
+            if ready == Some(true) {
+                return Self { port, process, folder };
+            }
+            output = process.output();
+        }
+        panic!("the exporter does not start: {output}\n{arguments:?}");
+    }
+
     /// `GET path`.
     pub fn get(&self, path: &str) -> Response {
         self.request("GET", path, &[])

@@ -1,0 +1,169 @@
+//! The configuration of flags as the `exporter.yaml` that a person would write: only what differs from the defaults, what all instances
+//! share once under `defaults`, and no secret.
+
+use super::address::ParsedAddress;
+use super::decode::{Decoder, unplaced};
+use super::environment::Environment;
+use super::problem::Problems;
+use super::render::instance_tree;
+use super::resolve::resolve;
+use super::schema::{ConfigDraft, InstanceDraft, Layer};
+use super::types::{PasswordSource, Secret};
+use super::{InstanceConfig, ValidatedConfig};
+use serde_yaml::{Mapping, Value};
+use std::sync::Arc;
+
+/// The variable that the file takes the first password from; it is the one of `redis_exporter`. Further ones get a number behind it.
+const PASSWORD_VARIABLE: &str = "REDIS_PASSWORD";
+
+/// A file, and what has to be there beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinimalFile {
+    /// The YAML; empty when there is no instance, which no file can say.
+    pub yaml: String,
+    /// The variables that it takes passwords from, with what they must hold.
+    pub variables: Vec<(String, Secret)>,
+    /// How many texts look like `${NAME}` and so would be taken from the environment.
+    pub lookalikes: usize,
+}
+
+/// Writes a configuration that flags made. Loaded again, with the variables set, it is the same configuration.
+pub fn to_minimal_yaml(config: &ValidatedConfig) -> MinimalFile {
+    let mut file = MinimalFile {
+        yaml: String::new(),
+        variables: Vec::new(),
+        lookalikes: 0,
+    };
+    let mut trees: Vec<Mapping> = Vec::new();
+    for instance in &config.instances {
+        let Some(mut tree) = said(instance) else {
+            continue;
+        };
+        file.lookalikes += lookalikes(&Value::Mapping(tree.clone()));
+        if let PasswordSource::Inline(secret) = &instance.password {
+            let variable = file.variable(secret);
+            tree.insert("password".into(), format!("${{{variable}}}").into());
+        }
+        trees.push(tree);
+    }
+    if trees.is_empty() {
+        return file;
+    }
+    let mut whole = Mapping::new();
+    let shared = shared(&mut trees);
+    if !shared.is_empty() {
+        whole.insert("defaults".into(), Value::Mapping(shared));
+    }
+    let trees = trees.into_iter().map(Value::Mapping).collect();
+    whole.insert("instances".into(), Value::Sequence(trees));
+    file.yaml = serde_yaml::to_string(&whole).unwrap_or_default();
+    file
+}
+
+impl MinimalFile {
+    /// The variable of a secret: the same for the same one.
+    fn variable(&mut self, secret: &Secret) -> String {
+        if let Some((name, _)) = self.variables.iter().find(|(_, known)| known == secret) {
+            return name.clone();
+        }
+        let name = match self.variables.len() {
+            0 => PASSWORD_VARIABLE.to_owned(),
+            others => format!("{PASSWORD_VARIABLE}_{}", others + 1),
+        };
+        self.variables.push((name.clone(), secret.clone()));
+        name
+    }
+}
+
+/// What has to be said of an instance: its address, and what is not as it would be without a word.
+fn said(instance: &InstanceConfig) -> Option<Mapping> {
+    let tree = instance_tree(instance)?;
+    let silent = instance_tree(&plain(instance)?)?;
+    let mut said = Mapping::new();
+    let mut rest = differences(&tree, &silent);
+    said.extend(rest.remove("name").map(|name| ("name".into(), name)));
+    let address = instance.address.to_string();
+    // Database 0 is the one that an address without a database means.
+    let short = address.strip_suffix("/0").filter(|short| short.contains("://"));
+    said.insert("address".into(), short.unwrap_or(&address).into());
+    said.extend(rest);
+    Some(said)
+}
+
+/// The instance as it were with nothing but its address. A section that names something switches its collector on by itself.
+fn plain(instance: &InstanceConfig) -> Option<InstanceConfig> {
+    let nothing = Environment::of_pairs(&[]);
+    let mut decoder = Decoder::new(Problems::new(""), &nothing);
+    let draft = InstanceDraft {
+        place: None,
+        path: String::new(),
+        name: None,
+        address: Some(unplaced(ParsedAddress {
+            address: instance.address.clone(),
+            username: None,
+            password: None,
+        })),
+        layer: Layer::default(),
+    };
+    let draft = ConfigDraft {
+        instances: Some(vec![draft]),
+        ..ConfigDraft::default()
+    };
+    let config = resolve(&mut decoder, draft)?;
+    let mut plain = Arc::unwrap_or_clone(config.instances.into_iter().next()?);
+    for (name, on) in &mut plain.collectors {
+        *on = *on || instance.optional.switches_on(name);
+    }
+    Some(plain)
+}
+
+/// What of `tree` is not the same in `silent`.
+fn differences(tree: &Mapping, silent: &Mapping) -> Mapping {
+    let mut different = Mapping::new();
+    for (key, value) in tree {
+        match (value, silent.get(key)) {
+            (_, Some(known)) if known == value => {}
+            (Value::Mapping(tree), Some(Value::Mapping(silent))) => {
+                let inner = differences(tree, silent);
+                if !inner.is_empty() {
+                    different.insert(key.clone(), Value::Mapping(inner));
+                }
+            }
+            _ => {
+                different.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    different
+}
+
+/// Takes what every one of several instances says alike out of them.
+fn shared(trees: &mut [Mapping]) -> Mapping {
+    let mut shared = Mapping::new();
+    let Some((first, others)) = trees.split_first() else {
+        return shared;
+    };
+    if others.is_empty() {
+        return shared;
+    }
+    for (key, value) in first {
+        let own = ["name", "address"].iter().any(|own| key == &Value::from(*own));
+        if !own && others.iter().all(|tree| tree.get(key) == Some(value)) {
+            shared.insert(key.clone(), value.clone());
+        }
+    }
+    for tree in trees {
+        tree.retain(|key, _| !shared.contains_key(key));
+    }
+    shared
+}
+
+/// How many texts look like a variable.
+fn lookalikes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => usize::from(text.starts_with("${") && text.ends_with('}')),
+        Value::Sequence(items) => items.iter().map(lookalikes).sum(),
+        Value::Mapping(tree) => tree.iter().map(|(_, value)| lookalikes(value)).sum(),
+        _ => 0,
+    }
+}
