@@ -13,9 +13,11 @@ pub mod admission;
 pub mod application;
 pub mod clients;
 pub mod cluster;
+pub mod cluster_slot_stats;
 pub mod commandstats;
 pub mod compound;
 pub mod config;
+pub mod config_all;
 pub mod connect;
 pub mod cpu;
 pub mod errorstats;
@@ -27,6 +29,7 @@ pub mod keyspace;
 mod known_fields;
 pub mod latency;
 pub mod memory;
+pub mod modules;
 pub mod operations;
 pub mod persistence;
 pub mod ping;
@@ -36,6 +39,7 @@ pub mod session_probe;
 pub mod sessions;
 pub mod slowlog;
 pub mod stats;
+pub mod system;
 pub mod table;
 
 #[cfg(test)]
@@ -48,11 +52,13 @@ mod testing;
 pub use crate::redis::OwnCalls;
 pub use identity::identify;
 
+use crate::config::optional::Optional;
 use crate::config::{Expectations, Operations};
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply, Unavailable, sanitised_code, unavailability};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 /// Which of an instance's intervals drives a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +122,10 @@ pub const ALL: &[&Spec] = &[
     &operations::SPEC,
     &session_probe::SPEC,
     &application::SPEC,
+    &config_all::SPEC,
+    &system::SPEC,
+    &modules::SPEC,
+    &cluster_slot_stats::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.
@@ -128,6 +138,8 @@ pub struct Options {
     pub expect: Expectations,
     /// Whether commands are taken as session operations (`operations`).
     pub operations: Operations,
+    /// The sections of the collectors that are off by default, and `compatibility`.
+    pub optional: Optional,
 }
 
 /// Which server answered, as far as INFO tells.
@@ -200,6 +212,9 @@ pub struct PollContext<'a> {
     pub unix_seconds: f64,
     /// What scans and events have found out about sessions.
     pub sessions: &'a SessionKnowledge,
+    /// Size in bytes of the file that this collector named ([`Collector::file`]); `None` without one, and when there is no such file or
+    /// its file system does not answer.
+    pub file_bytes: Option<u64>,
 }
 
 /// What scans, events and our own connections know, for collectors that read the server's statistics with it.
@@ -271,6 +286,11 @@ pub trait Collector: Send {
     /// cost a further round trip, so that most collectors have none. Bounded by the collector, since replies say how many there are.
     fn follow_up(&self, _context: &PollContext<'_>) -> Vec<Command> {
         Vec::new()
+    }
+
+    /// A file on this machine whose size the collector wants to know. The frame looks at it, and never waits long for a file system.
+    fn file(&self, _context: &PollContext<'_>) -> Option<PathBuf> {
+        None
     }
 
     /// Turns the replies into samples.

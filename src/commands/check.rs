@@ -1,6 +1,7 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
 mod application;
+mod compatibility;
 mod features;
 mod notifications;
 mod session_probe;
@@ -170,7 +171,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 database: 0,
                 ..config.address.clone()
             };
-            let connector = Connector::to_address(address, config.username.clone(), config.password.clone());
+            let connector = Connector::like(config, address);
             let (connection, _) = connector
                 .connect(deadline())
                 .await
@@ -206,6 +207,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     .map_err(|error| ("poll", error))?;
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
+    compatibility::describe(report, config, &poll);
     let is_replica = matches!(
         poll.info.as_ref().and_then(|info| info.get("role")),
         Some("slave" | "replica")

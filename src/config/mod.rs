@@ -6,6 +6,7 @@
 
 pub mod address;
 mod application_metrics;
+mod compatibility;
 mod decode;
 pub mod duration;
 pub mod environment;

@@ -17,12 +17,13 @@ pub(super) enum Scope {
     Source,
     Encryption,
     ApplicationMetric,
+    Compatibility,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -35,6 +36,7 @@ impl Scope {
         Self::Source,
         Self::Encryption,
         Self::ApplicationMetric,
+        Self::Compatibility,
     ];
 
     /// The keys that this version reads there.
@@ -71,6 +73,7 @@ impl Scope {
                 "operations",
                 "session_probe",
                 "application_metrics",
+                "compatibility",
             ],
             Self::Instance => &[
                 "name",
@@ -89,6 +92,7 @@ impl Scope {
                 "operations",
                 "session_probe",
                 "application_metrics",
+                "compatibility",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -126,6 +130,15 @@ impl Scope {
                 "buckets",
                 "help",
             ],
+            Self::Compatibility => &[
+                "config_command",
+                "set_client_name",
+                "empty_databases",
+                "latency_commands",
+                "rdb_file_size",
+                "keys_at_replicas_only",
+                "tile38",
+            ],
         }
     }
 
@@ -142,7 +155,8 @@ impl Scope {
             | Self::Store
             | Self::Source
             | Self::Encryption
-            | Self::ApplicationMetric => &[],
+            | Self::ApplicationMetric
+            | Self::Compatibility => &[],
         }
     }
 }
@@ -172,18 +186,15 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 12] = [
+pub(super) const LATER_COLLECTORS: [&str; 9] = [
     "tls",
     "client_list",
-    "config_all",
-    "system",
     "check_keys",
     "check_single_keys",
     "count_keys",
     "key_groups",
     "streams",
     "lua",
-    "modules",
     "search",
 ];
 

@@ -1,6 +1,7 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
+use super::optional::Compatibility;
 use super::own_metrics;
 use super::pattern::IdPattern;
 use super::presets::{KeyType, TtlKind};
@@ -75,6 +76,18 @@ struct ShownInstance<'a> {
     operations: &'static str,
     session_probe: ShownSessionProbe<'a>,
     application_metrics: Vec<ShownMetric<'a>>,
+    compatibility: ShownCompatibility<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownCompatibility<'a> {
+    config_command: &'a str,
+    set_client_name: bool,
+    empty_databases: bool,
+    latency_commands: bool,
+    rdb_file_size: bool,
+    keys_at_replicas_only: bool,
+    tile38: bool,
 }
 
 #[derive(Serialize)]
@@ -215,6 +228,19 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
             prefix: &instance.session_probe.prefix,
         },
         application_metrics: instance.application_metrics.iter().map(shown_metric).collect(),
+        compatibility: shown_compatibility(&instance.optional.compatibility),
+    }
+}
+
+fn shown_compatibility(compatibility: &Compatibility) -> ShownCompatibility<'_> {
+    ShownCompatibility {
+        config_command: &compatibility.config_command,
+        set_client_name: compatibility.set_client_name,
+        empty_databases: compatibility.empty_databases,
+        latency_commands: compatibility.latency_commands,
+        rdb_file_size: compatibility.rdb_file_size,
+        keys_at_replicas_only: compatibility.keys_at_replicas_only,
+        tile38: compatibility.tile38,
     }
 }
 
