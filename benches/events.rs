@@ -77,7 +77,7 @@ fn run(runtime: &tokio::runtime::Runtime, stream: &Arc<Vec<u8>>, stores: &Arc<[(
         number: 1,
         stores: stores.clone(),
         databases: BTreeSet::from([0]),
-        asks_config: false,
+        config_get: None,
         asks_others: false,
         app_limit: 50,
         timeout: PATIENCE,

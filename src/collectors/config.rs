@@ -2,14 +2,13 @@
 //! share.
 //!
 //! CONFIG GET shows passwords to whoever may run it, so this exporter asks for parameters by name and keeps only those: a reply
-//! with anything else in it is read past.
+//! with anything else in it is read past. `config_all` alone asks for everything, where an operator switches it on.
 
 use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use crate::config::optional::{Compatibility, NO_CONFIG_COMMAND};
 use crate::metric::{Descriptor, MetricKind, Samples};
-use crate::redis::Command;
-#[cfg(test)]
-use crate::redis::Reply;
 use crate::redis::info::parse_number;
+use crate::redis::{Command, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What this collector is.
@@ -25,7 +24,11 @@ pub static SPEC: Spec = Spec {
             .chain([&BUFFER_LIMIT_BYTES, &BUFFER_LIMIT_SECONDS])
             .collect()
     },
-    build: Build::FromReplies(|_| Box::new(Config)),
+    build: Build::FromReplies(|options| {
+        Box::new(Config {
+            reader: Reader::new(&options.optional.compatibility),
+        })
+    }),
 };
 
 /// Parameters that some collector uses, on every server. All of them travel in one command, the same for every collector that
@@ -49,6 +52,9 @@ const COMMANDLOG_PARAMETERS: [&str; 6] = [
     "commandlog-request-larger-than",
     "commandlog-slow-execution-max-len",
 ];
+
+/// Where the snapshot lies, with `compatibility.rdb_file_size`; read by the collector `persistence`.
+const RDB_FILE_PARAMETERS: [&str; 2] = ["dbfilename", "dir"];
 
 /// Parameters that are a number, and the metric that each becomes.
 static NUMBERS: [(&str, Descriptor); 4] = [
@@ -128,26 +134,106 @@ fn takes_several(server: &Server) -> bool {
     server.redis_version >= SEVERAL_PARAMETERS_SINCE && server.product != "dragonfly"
 }
 
-/// The names that are asked for on this server.
-fn parameters(server: &Server) -> impl Iterator<Item = &'static str> {
-    let more: &[&str] = if has_commandlog(server) {
-        &COMMANDLOG_PARAMETERS
-    } else {
-        &[]
-    };
-    PARAMETERS.into_iter().chain(more.iter().copied())
+/// `CONFIG GET` without its parameters, under the name that the server knows it by (`compatibility.config_command`). `None` when nobody
+/// may ask it.
+pub fn config_get(config_command: &str) -> Option<Command> {
+    let is_asked = config_command != NO_CONFIG_COMMAND;
+    is_asked.then(|| Command::new(2, &["CONFIG", "GET"]).sent_as(config_command))
 }
 
-/// The commands that fetch every parameter that any collector uses: one on servers that take several parameters (7.0+), else
-/// one per parameter. None while the server is unknown.
-pub fn requests(server: Option<&Server>) -> Vec<Command> {
-    let Some(server) = server else { return Vec::new() };
-    let config_get = || Command::new(2, &["CONFIG", "GET"]);
-    if takes_several(server) {
-        vec![parameters(server).fold(config_get(), |command, name| command.arg(name))]
-    } else {
-        parameters(server).map(|name| config_get().arg(name)).collect()
+/// How CONFIG GET is asked on one instance, and for what: the same for every collector of the instance that needs a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    config_command: String,
+    asks_rdb_file: bool,
+}
+
+impl Reader {
+    /// As the options of the instance say.
+    pub fn new(compatibility: &Compatibility) -> Self {
+        Self {
+            config_command: compatibility.config_command.clone(),
+            asks_rdb_file: compatibility.rdb_file_size,
+        }
     }
+
+    /// The names that are asked for on this server.
+    fn parameters(&self, server: &Server) -> impl Iterator<Item = &'static str> + use<> {
+        let of_commandlog: &[&str] = if has_commandlog(server) {
+            &COMMANDLOG_PARAMETERS
+        } else {
+            &[]
+        };
+        let of_rdb_file: &[&str] = if self.asks_rdb_file { &RDB_FILE_PARAMETERS } else { &[] };
+        let further = of_commandlog.iter().chain(of_rdb_file).copied();
+        PARAMETERS.into_iter().chain(further)
+    }
+
+    /// The commands that fetch every parameter that any collector uses: one on servers that take several parameters (7.0+), else
+    /// one per parameter. None while the server is unknown, and none where CONFIG may not be asked.
+    pub fn requests(&self, server: Option<&Server>) -> Vec<Command> {
+        let (Some(server), Some(config_get)) = (server, config_get(&self.config_command)) else {
+            return Vec::new();
+        };
+        if takes_several(server) {
+            let all = self.parameters(server);
+            vec![all.fold(config_get, |command, name| command.arg(name))]
+        } else {
+            let all = self.parameters(server);
+            all.map(|name| config_get.clone().arg(name)).collect()
+        }
+    }
+
+    /// Reads the replies to [`Reader::requests`]. Where CONFIG may not be asked there are no parameters, which is no error.
+    ///
+    /// # Errors
+    /// As [`PollContext::reply`]; `Shape` when a reply is no list of names and values.
+    pub fn read(&self, context: &PollContext<'_>) -> Result<Parameters, CollectError> {
+        let wanted: BTreeSet<&'static str> = self.parameters(context.server).collect();
+        let mut values = BTreeMap::new();
+        for command in self.requests(Some(context.server)) {
+            let reply = context.reply(&command)?;
+            for (name, value) in pairs_of(reply, &command)? {
+                let Some(name) = name.as_text().and_then(|name| wanted.get(name)) else {
+                    continue;
+                };
+                if let Some(value) = value.as_text().filter(|value| value.len() <= MAX_VALUE_BYTES) {
+                    values.insert(*name, value.to_owned());
+                }
+            }
+        }
+        Ok(Parameters { values })
+    }
+
+    /// Like [`Reader::read`], for collectors to which parameters are a help and no need: `None` when CONFIG GET is denied or
+    /// unsupported, which the collector `config` reports.
+    ///
+    /// # Errors
+    /// As [`Reader::read`], without `Unavailable`.
+    pub fn read_if_available(&self, context: &PollContext<'_>) -> Result<Option<Parameters>, CollectError> {
+        match self.read(context) {
+            Ok(parameters) => Ok(Some(parameters)),
+            Err(CollectError::Unavailable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The names and values of a reply to CONFIG GET.
+///
+/// # Errors
+/// `Shape` when it is no list.
+pub fn pairs_of<'a>(
+    reply: &'a Reply,
+    command: &Command,
+) -> Result<impl Iterator<Item = (&'a Reply, &'a Reply)> + use<'a>, CollectError> {
+    let elements = reply
+        .as_array()
+        .ok_or_else(|| CollectError::shape(command, "a list of names and values was expected"))?;
+    Ok(elements.chunks_exact(2).filter_map(|pair| match pair {
+        [name, value] => Some((name, value)),
+        _ => None,
+    }))
 }
 
 /// What CONFIG GET said about the parameters that were asked for, and nothing else.
@@ -157,45 +243,6 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Reads the replies to [`requests`].
-    ///
-    /// # Errors
-    /// As [`PollContext::reply`]; `Shape` when a reply is no list of names and values.
-    pub fn read(context: &PollContext<'_>) -> Result<Self, CollectError> {
-        let wanted: BTreeSet<&'static str> = parameters(context.server).collect();
-        let mut values = BTreeMap::new();
-        for command in requests(Some(context.server)) {
-            let reply = context.reply(&command)?;
-            let elements = reply.as_array().ok_or_else(|| CollectError::Shape {
-                command: command.name(),
-                what: "a list of names and values was expected",
-            })?;
-            for pair in elements.chunks_exact(2) {
-                let [name, value] = pair else { continue };
-                let Some(name) = name.as_text().and_then(|name| wanted.get(name)) else {
-                    continue;
-                };
-                if let Some(value) = value.as_text().filter(|value| value.len() <= MAX_VALUE_BYTES) {
-                    values.insert(*name, value.to_owned());
-                }
-            }
-        }
-        Ok(Self { values })
-    }
-
-    /// Like [`Parameters::read`], for collectors to which parameters are a help and no need: `None` when CONFIG GET is denied or
-    /// unsupported, which the collector `config` reports.
-    ///
-    /// # Errors
-    /// As [`Parameters::read`], without `Unavailable`.
-    pub fn read_if_available(context: &PollContext<'_>) -> Result<Option<Self>, CollectError> {
-        match Self::read(context) {
-            Ok(parameters) => Ok(Some(parameters)),
-            Err(CollectError::Unavailable { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The text of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
@@ -207,15 +254,17 @@ impl Parameters {
     }
 }
 
-struct Config;
+struct Config {
+    reader: Reader,
+}
 
 impl Collector for Config {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
-        requests(server)
+        self.reader.requests(server)
     }
 
     fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError> {
-        let parameters = Parameters::read(context)?;
+        let parameters = self.reader.read(context)?;
         let mut samples = Samples::new();
         for (name, descriptor) in &NUMBERS {
             if let Some(value) = parameters.number(name) {
@@ -275,6 +324,10 @@ mod tests {
     use crate::collectors::testing::Scene;
 
     const REDIS_7: &str = "redis_version:7.0.15\r\n";
+
+    fn requests(server: Option<&Server>) -> Vec<Command> {
+        Reader::new(&Compatibility::default()).requests(server)
+    }
 
     #[test]
     fn one_command_names_every_parameter_and_nothing_else() {
@@ -338,22 +391,46 @@ mod tests {
         );
         assert!(!format!("{samples:?}").contains("odd"));
         scene.with_context(|context| {
-            let parameters = Parameters::read(context).unwrap();
+            let parameters = Reader::new(&Compatibility::default()).read(context).unwrap();
             assert!(!format!("{parameters:?}").contains("s3cret"));
         });
     }
 
     #[test]
     fn denied_means_no_parameters_for_those_who_can_do_without() {
-        let scene =
-            Scene::new(REDIS_7).answer_all(&requests, Reply::Error("NOPERM this user has no permissions".into()));
+        let scene = Scene::new(REDIS_7).config_reply(Reply::Error("NOPERM this user has no permissions".into()));
         assert!(matches!(scene.collect(&SPEC), Err(CollectError::Unavailable { .. })));
-        scene.with_context(|context| assert!(Parameters::read_if_available(context).unwrap().is_none()));
+        let reader = Reader::new(&Compatibility::default());
+        scene.with_context(|context| assert!(reader.read_if_available(context).unwrap().is_none()));
+    }
+
+    #[test]
+    fn a_renamed_config_is_asked_under_its_name_and_a_forbidden_one_not_at_all() {
+        let server = crate::collectors::identity::identify(&crate::redis::Info::parse(REDIS_7.as_bytes()));
+        let of = |config_command: &str, rdb_file_size| {
+            let compatibility = Compatibility {
+                config_command: config_command.to_owned(),
+                rdb_file_size,
+                ..Compatibility::default()
+            };
+            Reader::new(&compatibility).requests(Some(&server))
+        };
+        let renamed = of("HIDDEN", true);
+        assert_eq!(renamed[0].words()[0], b"HIDDEN".as_slice());
+        assert_eq!(renamed[0].name(), "config|get");
+        assert_eq!(
+            renamed[0].words().len(),
+            2 + PARAMETERS.len() + RDB_FILE_PARAMETERS.len()
+        );
+        assert_eq!(of("-", true), []);
+        let mut scene = Scene::new(REDIS_7);
+        scene.options.optional.compatibility.config_command = "-".to_owned();
+        assert!(scene.collect(&SPEC).unwrap().is_empty());
     }
 
     #[test]
     fn a_reply_of_another_shape_is_an_error() {
-        let scene = Scene::new(REDIS_7).answer_all(&requests, Reply::Integer(1));
+        let scene = Scene::new(REDIS_7).config_reply(Reply::Integer(1));
         assert!(matches!(scene.collect(&SPEC), Err(CollectError::Shape { .. })));
     }
 }

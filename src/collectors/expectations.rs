@@ -15,15 +15,20 @@ pub static EXPECTATION_MET: Descriptor = Descriptor::new(
 )
 .with_labels(&["expectation"]);
 
-/// Judges every configured expectation with INFO and CONFIG GET: name and whether it is met. What cannot be judged is left out.
+/// Judges every configured expectation with INFO and CONFIG GET, which `reader` asks: name and whether it is met. What cannot be judged is left out.
 ///
 /// # Errors
 /// When CONFIG GET failed for another reason than that it is not available.
-pub fn judge(context: &PollContext<'_>, expect: &Expectations) -> Result<Vec<(&'static str, bool)>, CollectError> {
+pub fn judge(
+    context: &PollContext<'_>,
+    reader: &config::Reader,
+    expect: &Expectations,
+) -> Result<Vec<(&'static str, bool)>, CollectError> {
     let info = context.info()?;
     let snapshots = match expect.persistence {
         None => None,
-        Some(_) => config::Parameters::read_if_available(context)?
+        Some(_) => reader
+            .read_if_available(context)?
             .as_ref()
             .and_then(|parameters| parameters.get("save"))
             .map(|save| !save.is_empty()),

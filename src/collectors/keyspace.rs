@@ -23,7 +23,14 @@ pub static SPEC: Spec = Spec {
             &KEYS_WITH_EXPIRING_ITEMS,
         ]
     },
-    build: Build::FromReplies(|_| Box::new(Keyspace::default())),
+    build: Build::FromReplies(|options| {
+        let compatibility = &options.optional.compatibility;
+        Box::new(Keyspace {
+            reader: config::Reader::new(compatibility),
+            empty_databases: compatibility.empty_databases,
+            databases: Admission::default(),
+        })
+    }),
 };
 
 static KEYS: Descriptor = Descriptor::new(
@@ -68,14 +75,20 @@ static KEYS_WITH_EXPIRING_ITEMS: Descriptor = Descriptor::new(
 )
 .with_labels(&["db"]);
 
-#[derive(Default)]
 struct Keyspace {
+    reader: config::Reader,
+    /// Whether databases without keys are 0, for which the server must say how many there are.
+    empty_databases: bool,
     databases: Admission,
 }
 
 impl Collector for Keyspace {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
-        config::requests(server)
+        if self.empty_databases {
+            self.reader.requests(server)
+        } else {
+            Vec::new()
+        }
     }
 
     fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError> {
@@ -94,8 +107,9 @@ impl Collector for Keyspace {
             }
         }
         // A cluster has one database, so the peer fills none there.
-        if !context.server.cluster_enabled
-            && let Some(parameters) = config::Parameters::read_if_available(context)?
+        if self.empty_databases
+            && !context.server.cluster_enabled
+            && let Some(parameters) = self.reader.read_if_available(context)?
             && let Some(number) = parameters.get("databases").and_then(|text| text.parse::<u64>().ok())
         {
             for number in 0..number.min(MAX_DATABASES as u64) {
@@ -157,9 +171,22 @@ mod tests {
 
     #[test]
     fn without_config_only_what_info_names_is_there() {
-        let scene = Scene::new(INFO).answer_all(&config::requests, Reply::Error("NOPERM no".into()));
+        let scene = Scene::new(INFO).config_reply(Reply::Error("NOPERM no".into()));
         let samples = scene.collect(&SPEC).unwrap();
         assert_eq!(samples.families()[0].samples.len(), 2);
+    }
+
+    #[test]
+    fn empty_databases_may_be_left_out() {
+        let mut scene = Scene::new(INFO).config(&[("databases", "4")]);
+        scene.options.optional.compatibility.empty_databases = false;
+        let samples = scene.collect(&SPEC).unwrap();
+        assert_eq!(samples.number_with(KEYS.name, &["db0"]), Some(5.0));
+        assert_eq!(samples.number_with(KEYS.name, &["db3"]), None);
+        let Build::FromReplies(build) = SPEC.build else {
+            panic!("keyspace reads replies")
+        };
+        assert_eq!(build(&scene.options).requests(Some(&scene.server)), []);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub static SPEC: Spec = Spec {
     descriptors: || vec![&HISTOGRAM, &PERCENTILES, &SPIKE_LAST, &SPIKE_DURATION],
     build: Build::FromReplies(|options| {
         Box::new(Latency {
+            asks_latency: options.optional.compatibility.latency_commands,
             label_values: options.label_values,
             histogram_commands: Admission::default(),
             percentile_commands: Admission::default(),
@@ -82,6 +83,8 @@ pub(super) fn latency_histogram() -> Command {
 }
 
 struct Latency {
+    /// Whether LATENCY LATEST and LATENCY HISTOGRAM are asked for.
+    asks_latency: bool,
     label_values: usize,
     histogram_commands: Admission,
     percentile_commands: Admission,
@@ -90,7 +93,9 @@ struct Latency {
 
 impl Collector for Latency {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
-        let Some(server) = server else { return Vec::new() };
+        let Some(server) = server.filter(|_| self.asks_latency) else {
+            return Vec::new();
+        };
         let mut commands = vec![latency_latest()];
         if server.redis_version >= HISTOGRAM_SINCE {
             commands.push(latency_histogram());
@@ -105,11 +110,14 @@ impl Collector for Latency {
         let stats = command_stats(info);
         let mut samples = Samples::new();
         let mut missing = None;
-        match available(context, &latency_latest())? {
-            Ok(reply) => self.push_events(reply, &mut samples)?,
-            Err(error) => missing = Some(error),
+        if self.asks_latency {
+            match available(context, &latency_latest())? {
+                Ok(reply) => self.push_events(reply, &mut samples)?,
+                Err(error) => missing = Some(error),
+            }
         }
-        if context.server.redis_version >= HISTOGRAM_SINCE
+        if self.asks_latency
+            && context.server.redis_version >= HISTOGRAM_SINCE
             && let Ok(reply) = available(context, &latency_histogram())?
         {
             self.push_histograms(reply, &stats, &mut samples)?;
@@ -324,6 +332,25 @@ mod tests {
                 count: 9
             }
         );
+    }
+
+    #[test]
+    fn without_the_commands_the_percentiles_stay() {
+        let mut scene = scene(
+            b"*1\r\n*4\r\n$4\r\nfork\r\n:1700000001\r\n:5\r\n:6\r\n",
+            HISTOGRAM_REPLY,
+        );
+        let names = |scene: &Scene| -> Vec<&str> {
+            let samples = scene.collect(&SPEC).unwrap();
+            samples.families().iter().map(|family| family.descriptor.name).collect()
+        };
+        assert_eq!(names(&scene).len(), 4);
+        scene.options.optional.compatibility.latency_commands = false;
+        assert_eq!(names(&scene), [PERCENTILES.name]);
+        let Build::FromReplies(build) = SPEC.build else {
+            panic!("latency reads replies")
+        };
+        assert_eq!(build(&scene.options).requests(Some(&scene.server)), []);
     }
 
     #[test]

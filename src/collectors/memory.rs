@@ -18,6 +18,7 @@ pub static SPEC: Spec = Spec {
     descriptors: || row_descriptors(ROWS).chain([&USED_RATIO, &EXPECTATION_MET]).collect(),
     build: Build::FromReplies(|options| {
         Box::new(Memory {
+            reader: config::Reader::new(&options.optional.compatibility),
             expect: options.expect.clone(),
         })
     }),
@@ -342,13 +343,14 @@ static ROWS: &[Row] = &[
 ];
 
 struct Memory {
+    reader: config::Reader,
     expect: Expectations,
 }
 
 impl Collector for Memory {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
         if self.expect.persistence.is_some() {
-            config::requests(server)
+            self.reader.requests(server)
         } else {
             Vec::new()
         }
@@ -363,7 +365,7 @@ impl Collector for Memory {
         {
             samples.push(&USED_RATIO, used / limit);
         }
-        for (expectation, met) in expectations::judge(context, &self.expect)? {
+        for (expectation, met) in expectations::judge(context, &self.reader, &self.expect)? {
             let value = if met { 1.0 } else { 0.0 };
             samples.push_with(&EXPECTATION_MET, vec![("expectation", expectation.into())], value);
         }

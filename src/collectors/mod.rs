@@ -15,9 +15,11 @@ pub mod check_keys;
 pub mod check_single_keys;
 pub mod clients;
 pub mod cluster;
+pub mod cluster_slot_stats;
 pub mod commandstats;
 pub mod compound;
 pub mod config;
+pub mod config_all;
 pub mod connect;
 pub mod count_keys;
 pub mod cpu;
@@ -30,6 +32,7 @@ pub mod keyspace;
 mod known_fields;
 pub mod latency;
 pub mod memory;
+pub mod modules;
 pub mod operations;
 pub mod persistence;
 pub mod ping;
@@ -39,6 +42,7 @@ pub mod session_probe;
 pub mod sessions;
 pub mod slowlog;
 pub mod stats;
+pub mod system;
 pub mod table;
 
 #[cfg(test)]
@@ -51,11 +55,13 @@ mod testing;
 pub use crate::redis::OwnCalls;
 pub use identity::identify;
 
+use crate::config::optional::Optional;
 use crate::config::{Expectations, Operations};
 use crate::metric::{Descriptor, Samples};
 use crate::redis::{Command, Info, Reply, Unavailable, sanitised_code, unavailability};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 /// Which of an instance's intervals drives a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +128,10 @@ pub const ALL: &[&Spec] = &[
     &check_keys::SPEC,
     &check_single_keys::SPEC,
     &count_keys::SPEC,
+    &config_all::SPEC,
+    &system::SPEC,
+    &modules::SPEC,
+    &cluster_slot_stats::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.
@@ -134,6 +144,8 @@ pub struct Options {
     pub expect: Expectations,
     /// Whether commands are taken as session operations (`operations`).
     pub operations: Operations,
+    /// The sections of the collectors that are off by default, and `compatibility`.
+    pub optional: Optional,
 }
 
 /// Which server answered, as far as INFO tells.
@@ -206,6 +218,9 @@ pub struct PollContext<'a> {
     pub unix_seconds: f64,
     /// What scans and events have found out about sessions.
     pub sessions: &'a SessionKnowledge,
+    /// Size in bytes of the file that this collector named ([`Collector::file`]); `None` without one, and when there is no such file or
+    /// its file system does not answer.
+    pub file_bytes: Option<u64>,
 }
 
 /// What scans, events and our own connections know, for collectors that read the server's statistics with it.
@@ -277,6 +292,11 @@ pub trait Collector: Send {
     /// cost a further round trip, so that most collectors have none. Bounded by the collector, since replies say how many there are.
     fn follow_up(&self, _context: &PollContext<'_>) -> Vec<Command> {
         Vec::new()
+    }
+
+    /// A file on this machine whose size the collector wants to know. The frame looks at it, and never waits long for a file system.
+    fn file(&self, _context: &PollContext<'_>) -> Option<PathBuf> {
+        None
     }
 
     /// Turns the replies into samples.

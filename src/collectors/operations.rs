@@ -32,6 +32,7 @@ pub static SPEC: Spec = Spec {
     descriptors: || vec![&OPERATIONS, &DURATION],
     build: Build::FromReplies(|options| {
         Box::new(SessionOperations {
+            asks_latency: options.optional.compatibility.latency_commands,
             setting: options.operations,
             state: State::default(),
         })
@@ -96,13 +97,15 @@ struct State {
 }
 
 struct SessionOperations {
+    /// Whether LATENCY HISTOGRAM is asked for.
+    asks_latency: bool,
     setting: Operations,
     state: State,
 }
 
 impl Collector for SessionOperations {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
-        let is_wanted = self.state.is_on || self.setting == Operations::On;
+        let is_wanted = self.asks_latency && (self.state.is_on || self.setting == Operations::On);
         match server {
             Some(server) if is_wanted && server.redis_version >= HISTOGRAM_SINCE => vec![latency_histogram()],
             _ => Vec::new(),
@@ -122,6 +125,7 @@ impl Collector for SessionOperations {
         };
         // Everything is read before anything is added up, so that a broken reply changes nothing.
         let histograms = match context.reply(&latency_histogram()) {
+            _ if !self.asks_latency => None,
             Ok(reply) => Some(
                 histogram::parse(reply)
                     .ok_or_else(|| CollectError::shape(&latency_histogram(), "a list of commands was expected"))?,

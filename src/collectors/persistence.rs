@@ -1,7 +1,10 @@
 //! Collector `persistence`: INFO Persistence, whether the data would survive a restart.
 
-use super::table::{Row, TableCollector, row, row_descriptors};
-use super::{Build, Schedule, Spec};
+use super::table::{Row, push_rows, row, row_descriptors};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config};
+use crate::metric::{Descriptor, MetricKind, Samples};
+use crate::redis::Command;
+use std::path::{Component, Path, PathBuf};
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -9,9 +12,23 @@ pub static SPEC: Spec = Spec {
     help: "Snapshots and append-only file: whether they work, how old they are, whether the server is still loading.",
     default_on: true,
     schedule: Schedule::Info,
-    descriptors: || row_descriptors(ROWS).collect(),
-    build: Build::FromReplies(|options| TableCollector::boxed(ROWS, options)),
+    descriptors: || row_descriptors(ROWS).chain([&RDB_FILE_SIZE]).collect(),
+    build: Build::FromReplies(|options| {
+        let compatibility = &options.optional.compatibility;
+        Box::new(Persistence {
+            reader: config::Reader::new(compatibility),
+            wants_file_size: compatibility.rdb_file_size,
+        })
+    }),
 };
+
+static RDB_FILE_SIZE: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "redis_rdb_current_size_bytes",
+    "Size of the snapshot file as this exporter's own machine sees it; only with `compatibility: { rdb_file_size: on }`, where both share \
+     a file system. Absent when there is no such file here.",
+    "CONFIG GET dir dbfilename; the file system of this exporter",
+);
 
 static ROWS: &[Row] = &[
     row!(
@@ -229,10 +246,95 @@ static ROWS: &[Row] = &[
     ),
 ];
 
+struct Persistence {
+    reader: config::Reader,
+    wants_file_size: bool,
+}
+
+impl Collector for Persistence {
+    fn requests(&self, server: Option<&Server>) -> Vec<Command> {
+        if self.wants_file_size {
+            self.reader.requests(server)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// A CONFIG GET that fails is told by [`Collector::collect`].
+    fn file(&self, context: &PollContext<'_>) -> Option<PathBuf> {
+        if !self.wants_file_size {
+            return None;
+        }
+        let parameters = self.reader.read_if_available(context).ok()??;
+        rdb_file(parameters.get("dir")?, parameters.get("dbfilename")?)
+    }
+
+    fn collect(&mut self, context: &PollContext<'_>) -> Result<Samples, CollectError> {
+        let mut samples = Samples::new();
+        push_rows(context.info()?, ROWS, &mut samples);
+        if self.wants_file_size {
+            self.reader.read_if_available(context)?;
+            if let Some(bytes) = context.file_bytes {
+                samples.push(&RDB_FILE_SIZE, bytes as f64);
+            }
+        }
+        Ok(samples)
+    }
+}
+
+/// The path of the snapshot. Servers say an absolute folder and a plain name; anything else is no snapshot's path, and a path of this
+/// exporter's own making would be looked at.
+fn rdb_file(folder: &str, name: &str) -> Option<PathBuf> {
+    let folder = Path::new(folder);
+    let mut parts = Path::new(name).components();
+    let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    (folder.is_absolute() && is_plain).then(|| folder.join(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::testing::collect;
+    use crate::collectors::testing::{Scene, collect};
+    use crate::redis::Reply;
+
+    #[test]
+    fn the_snapshot_is_a_plain_file_below_an_absolute_folder() {
+        assert_eq!(rdb_file("/data", "dump.rdb"), Some(PathBuf::from("/data/dump.rdb")));
+        for (folder, name) in [
+            ("data", "dump.rdb"),
+            ("/data", "../x"),
+            ("/data", "/etc/passwd"),
+            ("/", ""),
+            ("/", ".."),
+            ("/", "a/"),
+        ] {
+            assert_eq!(rdb_file(folder, name), None, "{folder} {name}");
+        }
+    }
+
+    #[test]
+    fn the_size_of_the_file_is_only_there_when_it_is_wanted() {
+        let pairs = [("dir", "/data"), ("dbfilename", "dump.rdb")];
+        let mut scene = Scene::new("redis_version:7.0.15\r\nloading:0\r\n");
+        scene.file_bytes = Some(77);
+        let Build::FromReplies(build) = SPEC.build else {
+            panic!("persistence reads replies")
+        };
+        let file = |scene: &Scene| scene.with_context(|context| build(&scene.options).file(context));
+        assert_eq!(scene.collect(&SPEC).unwrap().number(RDB_FILE_SIZE.name), None);
+        assert_eq!(file(&scene), None);
+        scene.options.optional.compatibility.rdb_file_size = true;
+        let mut scene = scene.config(&pairs);
+        assert_eq!(file(&scene), Some(PathBuf::from("/data/dump.rdb")));
+        assert_eq!(scene.collect(&SPEC).unwrap().number(RDB_FILE_SIZE.name), Some(77.0));
+        scene.file_bytes = None;
+        let samples = scene
+            .config_reply(Reply::Error("NOPERM no".into()))
+            .collect(&SPEC)
+            .unwrap();
+        assert_eq!(samples.number(RDB_FILE_SIZE.name), None);
+        assert_eq!(samples.number("redis_loading_dump_file"), Some(0.0));
+    }
 
     #[test]
     fn a_failed_snapshot_is_zero_and_no_snapshot_is_minus_one() {

@@ -167,6 +167,7 @@ fn without_info_every_collector_says_so() {
         };
         let without = scene.with_context(|context| {
             let context = PollContext {
+                file_bytes: None,
                 sessions: &SessionKnowledge::default(),
                 info: None,
                 server: context.server,

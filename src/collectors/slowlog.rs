@@ -19,7 +19,11 @@ pub static SPEC: Spec = Spec {
             .chain(COMMANDLOG_PARAMETERS.iter().map(|(_, descriptor)| descriptor))
             .collect()
     },
-    build: Build::FromReplies(|_| Box::new(Slowlog)),
+    build: Build::FromReplies(|options| {
+        Box::new(Slowlog {
+            reader: config::Reader::new(&options.optional.compatibility),
+        })
+    }),
 };
 
 static LENGTH: Descriptor = Descriptor::new(
@@ -144,14 +148,16 @@ fn commandlog_len(kind: &'static str) -> Command {
     Command::new(2, &["COMMANDLOG", "LEN", kind])
 }
 
-struct Slowlog;
+struct Slowlog {
+    reader: config::Reader,
+}
 
 impl Collector for Slowlog {
     fn requests(&self, server: Option<&Server>) -> Vec<Command> {
         let mut commands = vec![slowlog_len(), slowlog_get()];
         if let Some(server) = server.filter(|server| config::has_commandlog(server)) {
             commands.extend(COMMANDLOG_LENGTHS.iter().map(|(kind, _)| commandlog_len(kind)));
-            commands.extend(config::requests(Some(server)));
+            commands.extend(self.reader.requests(Some(server)));
         }
         commands
     }
@@ -200,7 +206,7 @@ impl Collector for Slowlog {
                     Err(error) => return Err(error),
                 }
             }
-            if let Some(parameters) = config::Parameters::read_if_available(context)? {
+            if let Some(parameters) = self.reader.read_if_available(context)? {
                 for (name, descriptor) in &COMMANDLOG_PARAMETERS {
                     if let Some(value) = parameters.number(name) {
                         samples.push(descriptor, value);
@@ -261,7 +267,8 @@ mod tests {
                 version_numbers: version,
                 ..Server::default()
             };
-            Slowlog.requests(Some(&server)).len() > 2
+            let reader = config::Reader::new(&crate::config::optional::Compatibility::default());
+            Slowlog { reader }.requests(Some(&server)).len() > 2
         };
         assert!(asked("valkey", (8, 1, 0)) && asked("valkey", (9, 1, 2)));
         assert!(!asked("valkey", (8, 0, 4)) && !asked("redis", (8, 10, 0)));

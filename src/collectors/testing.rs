@@ -17,6 +17,7 @@ pub struct Scene {
     pub unavailable: BTreeMap<String, Unavailable>,
     pub options: Options,
     pub unix_seconds: f64,
+    pub file_bytes: Option<u64>,
 }
 
 impl Scene {
@@ -35,14 +36,22 @@ impl Scene {
                 label_values: 50,
                 expect: Expectations::default(),
                 operations: crate::config::Operations::default(),
+                optional: crate::config::optional::Optional::default(),
             },
+            file_bytes: None,
             unix_seconds: 1_795_170_440.0,
         }
     }
 
     /// CONFIG GET answers with these pairs, to however many commands this server needs.
     pub fn config(self, pairs: &[(&str, &str)]) -> Self {
-        self.answer_all(&config::requests, config::reply_of(pairs))
+        self.config_reply(config::reply_of(pairs))
+    }
+
+    /// CONFIG GET answers this.
+    pub fn config_reply(self, reply: Reply) -> Self {
+        let reader = config::Reader::new(&self.options.optional.compatibility);
+        self.answer_all(&|server| reader.requests(server), reply)
     }
 
     /// Every command that `requests` asks for gets this reply.
@@ -66,6 +75,7 @@ impl Scene {
             replies: &self.replies,
             unavailable: &self.unavailable,
             unix_seconds: self.unix_seconds,
+            file_bytes: self.file_bytes,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod application;
 mod as_file;
+mod compatibility;
 mod features;
 mod keys;
 mod notifications;
@@ -178,7 +179,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 database: 0,
                 ..config.address.clone()
             };
-            let connector = Connector::to_address(address, config.username.clone(), config.password.clone());
+            let connector = Connector::like(config, address);
             let (connection, _) = connector
                 .connect(deadline())
                 .await
@@ -214,6 +215,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     .map_err(|error| ("poll", error))?;
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
+    compatibility::describe(report, config, &poll);
     let is_replica = matches!(
         poll.info.as_ref().and_then(|info| info.get("role")),
         Some("slave" | "replica")

@@ -21,12 +21,13 @@ pub(super) enum Scope {
     KeyPattern,
     /// An item of `check_single_keys`.
     NamedKey,
+    Compatibility,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -41,6 +42,7 @@ impl Scope {
         Self::ApplicationMetric,
         Self::KeyPattern,
         Self::NamedKey,
+        Self::Compatibility,
     ];
 
     /// The keys that this version reads there.
@@ -81,6 +83,7 @@ impl Scope {
                 "check_keys",
                 "check_single_keys",
                 "count_keys",
+                "compatibility",
             ],
             Self::Instance => &[
                 "name",
@@ -102,6 +105,7 @@ impl Scope {
                 "check_keys",
                 "check_single_keys",
                 "count_keys",
+                "compatibility",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -141,6 +145,15 @@ impl Scope {
                 "buckets",
                 "help",
             ],
+            Self::Compatibility => &[
+                "config_command",
+                "set_client_name",
+                "empty_databases",
+                "latency_commands",
+                "rdb_file_size",
+                "keys_at_replicas_only",
+                "tile38",
+            ],
         }
     }
 
@@ -159,7 +172,8 @@ impl Scope {
             | Self::Encryption
             | Self::ApplicationMetric
             | Self::KeyPattern
-            | Self::NamedKey => &[],
+            | Self::NamedKey
+            | Self::Compatibility => &[],
         }
     }
 }
@@ -189,17 +203,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 9] = [
-    "tls",
-    "client_list",
-    "config_all",
-    "system",
-    "key_groups",
-    "streams",
-    "lua",
-    "modules",
-    "search",
-];
+pub(super) const LATER_COLLECTORS: [&str; 6] = ["tls", "client_list", "key_groups", "streams", "lua", "search"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two

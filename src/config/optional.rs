@@ -106,7 +106,7 @@ impl Default for SearchConfig {
 /// What `redis_exporter` lets its users change about things that both exporters do by default (`compatibility`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compatibility {
-    /// Name under which the server knows CONFIG (`rename-command`).
+    /// Name under which the server knows CONFIG (`rename-command`); [`NO_CONFIG_COMMAND`] when it shall not be asked at all.
     pub config_command: String,
     /// Whether connections take a name with CLIENT SETNAME.
     pub set_client_name: bool,
@@ -122,10 +122,16 @@ pub struct Compatibility {
     pub tile38: bool,
 }
 
+/// `config_command` of a server that nobody may ask CONFIG, as `redis_exporter` writes it.
+pub const NO_CONFIG_COMMAND: &str = "-";
+
+/// `config_command` by default: the name that Redis gives the command.
+pub const CONFIG_COMMAND: &str = "CONFIG";
+
 impl Default for Compatibility {
     fn default() -> Self {
         Self {
-            config_command: "CONFIG".to_owned(),
+            config_command: CONFIG_COMMAND.to_owned(),
             set_client_name: true,
             empty_databases: true,
             latency_commands: true,

@@ -1,6 +1,7 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
+use super::optional::Compatibility;
 use super::optional::{KeyPattern, NamedKey};
 use super::own_metrics;
 use super::pattern::IdPattern;
@@ -89,6 +90,18 @@ struct ShownInstance<'a> {
     check_keys: Vec<ShownPattern<'a>>,
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
+    compatibility: ShownCompatibility<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownCompatibility<'a> {
+    config_command: &'a str,
+    set_client_name: bool,
+    empty_databases: bool,
+    latency_commands: bool,
+    rdb_file_size: bool,
+    keys_at_replicas_only: bool,
+    tile38: bool,
 }
 
 #[derive(Serialize)]
@@ -247,6 +260,19 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         check_keys: shown_patterns(&instance.optional.keys.patterns),
         check_single_keys: instance.optional.keys.single.iter().map(shown_named_key).collect(),
         count_keys: shown_patterns(&instance.optional.keys.counted),
+        compatibility: shown_compatibility(&instance.optional.compatibility),
+    }
+}
+
+fn shown_compatibility(compatibility: &Compatibility) -> ShownCompatibility<'_> {
+    ShownCompatibility {
+        config_command: &compatibility.config_command,
+        set_client_name: compatibility.set_client_name,
+        empty_databases: compatibility.empty_databases,
+        latency_commands: compatibility.latency_commands,
+        rdb_file_size: compatibility.rdb_file_size,
+        keys_at_replicas_only: compatibility.keys_at_replicas_only,
+        tile38: compatibility.tile38,
     }
 }
 

@@ -3,6 +3,7 @@
 //! It reports to its instance a few times per second, and never waits for it: what cannot be delivered yet is counted on with what comes.
 //! It ends with its connection; the instance decides whether and when another one is made. Dropping its task closes the connection.
 
+use crate::collectors;
 use crate::config::types::Address;
 use crate::redis::{Command, Connection, Connector, Message, RedisError, Reply, Subscriber, unavailability};
 use crate::redis::{Reason, Unavailable, sanitised_code};
@@ -47,9 +48,9 @@ const PING_DEADLINES: u32 = 5;
 /// Payload of a PING that only asks whether the peer is there.
 const KEEPALIVE: &str = "keepalive";
 
-/// What of the server's setting explains what comes.
-pub fn setting_command() -> Command {
-    Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"])
+/// What of the server's setting explains what comes. `None` where CONFIG may not be asked ([`collectors::config::config_get`]).
+pub fn setting_command(config_command: &str) -> Option<Command> {
+    Some(collectors::config::config_get(config_command)?.arg("notify-keyspace-events"))
 }
 
 /// The setting in the answer to [`setting_command`]; `None` when it is no such answer, or the server has no such setting.
@@ -96,8 +97,8 @@ pub struct Plan {
     pub stores: Arc<[(usize, Store)]>,
     /// The databases of these stores.
     pub databases: BTreeSet<u32>,
-    /// Whether CONFIG GET is worth asking.
-    pub asks_config: bool,
+    /// CONFIG GET without its parameters; `None` when it is not worth asking.
+    pub config_get: Option<Command>,
     /// Whether to listen to the expiries and evictions of other databases too.
     pub asks_others: bool,
     /// Most values of `app` per store and report.
@@ -276,8 +277,8 @@ impl Listener {
     /// Asks for the setting and the number of databases; gives back the databases to listen to beside those of the stores.
     async fn look_around(&mut self, connection: &mut Connection, deadline: Instant) -> Result<BTreeSet<u32>, End> {
         let mut databases = None;
-        if self.plan.asks_config {
-            let questions = [setting_command(), Command::new(2, &["CONFIG", "GET", "databases"])];
+        if let Some(config_get) = &self.plan.config_get {
+            let questions = ["notify-keyspace-events", "databases"].map(|name| config_get.clone().arg(name));
             let replies = connection.exchange(&questions, deadline).await;
             let replies = replies.map_err(|error| End::Failed {
                 error,

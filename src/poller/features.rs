@@ -45,7 +45,7 @@ features! {
     /// Every store has an expected TTL.
     EXPECTED_TTL = "expected_ttl" "give every store an `expected_ttl`";
     /// Latency by the server's own histograms.
-    LATENCY_HISTOGRAM = "latency_histogram" "Redis 7.0 or later and a user who may run LATENCY HISTOGRAM";
+    LATENCY_HISTOGRAM = "latency_histogram" "Redis 7.0 or later, a user who may run LATENCY HISTOGRAM, and no `compatibility: { latency_commands: off }`";
     /// A memory limit, without which there is no used ratio.
     MEMORY_LIMIT = "memory_limit" "set `maxmemory` on the server";
     /// Operations counted by the server's command statistics.
@@ -128,7 +128,8 @@ fn findings(instance: &Instance) -> Findings {
         application_metrics: succeeded("application"),
         encryption: shows("sessions", "sessions_unencrypted"),
         events: notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations),
-        latency_histogram: succeeded("latency") && has_histograms(instance.server.as_ref(), &instance.capabilities),
+        latency_histogram: succeeded("latency")
+            && has_histograms(&instance.config, instance.server.as_ref(), &instance.capabilities),
         memory_limit: max_memory.is_some_and(|limit| limit > 0.0),
         operations: shows("operations", "session_operations_total"),
         session_details: shows("sessions", "sessions_ttl_remaining_seconds") && shows("sessions", "session_size_bytes"),
@@ -138,8 +139,9 @@ fn findings(instance: &Instance) -> Findings {
 }
 
 /// Whether LATENCY HISTOGRAM is there and was not refused. Forks say which Redis they are compatible with.
-pub fn has_histograms(server: Option<&Server>, capabilities: &Capabilities) -> bool {
-    server.is_some_and(|server| server.redis_version >= HISTOGRAM_SINCE)
+pub fn has_histograms(config: &InstanceConfig, server: Option<&Server>, capabilities: &Capabilities) -> bool {
+    config.optional.compatibility.latency_commands
+        && server.is_some_and(|server| server.redis_version >= HISTOGRAM_SINCE)
         && capabilities.get("latency|histogram").is_none()
 }
 

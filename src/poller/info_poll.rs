@@ -1,5 +1,6 @@
 //! One INFO poll: a single pipelined batch for all collectors, then each collector on its replies.
 
+use super::file_size::FileSize;
 use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, SessionKnowledge, Spec};
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
@@ -8,6 +9,7 @@ use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply, Unavail
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -16,6 +18,7 @@ pub struct RunningCollector {
     /// What it is.
     pub spec: &'static Spec,
     collector: Box<dyn Collector>,
+    file_size: FileSize,
 }
 
 impl std::fmt::Debug for RunningCollector {
@@ -59,6 +62,7 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
         label_values: config.label_values,
         expect: config.expect.clone(),
         operations: config.operations,
+        optional: config.optional.clone(),
     };
     collectors::ALL
         .iter()
@@ -67,6 +71,7 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
             Build::FromReplies(build) => Some(RunningCollector {
                 spec,
                 collector: build(&options),
+                file_size: FileSize::default(),
             }),
             Build::ByFrame => None,
         })
@@ -77,17 +82,23 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
 /// are switched off, for the day when they are switched on again.
 pub type Shelf = BTreeMap<&'static str, Box<dyn Any + Send>>;
 
-/// The collectors of a changed configuration. They go on from what the old ones accumulated.
+/// The collectors of a changed configuration. They go on from what the old ones accumulated, and take up a question about a file that
+/// may still hang instead of asking once more.
 pub fn successors_of(old: Vec<RunningCollector>, config: &InstanceConfig, shelf: &mut Shelf) -> Vec<RunningCollector> {
+    let mut file_sizes = BTreeMap::new();
     for mut running in old {
         if let Some(state) = running.collector.give_state() {
             shelf.insert(running.spec.name, state);
         }
+        file_sizes.insert(running.spec.name, running.file_size);
     }
     let mut new = collectors_of(config);
     for running in &mut new {
         if let Some(state) = shelf.remove(running.spec.name) {
             running.collector.take_state(state);
+        }
+        if let Some(file_size) = file_sizes.remove(running.spec.name) {
+            running.file_size = file_size;
         }
     }
     new
@@ -160,6 +171,7 @@ pub async fn poll(
         unavailable: capabilities.all(),
         unix_seconds,
         sessions: &sessions,
+        file_bytes: None,
     };
     let follow_ups: Vec<Vec<Command>> = running.iter().map(|running| follow_up(running, &context)).collect();
     ask(
@@ -180,23 +192,24 @@ pub async fn poll(
         unavailable: capabilities.all(),
         unix_seconds,
         sessions: &sessions,
+        file_bytes: None,
     };
     let exchange = started.elapsed();
-    let outcomes = running
-        .iter_mut()
-        .zip(&requests)
-        .map(|(collector, requests)| {
-            let begun = Instant::now();
-            let missing = missing(std::iter::once(&info_command).chain(requests), capabilities);
-            let result = collect(collector, &context);
-            CollectorOutcome {
-                name: collector.spec.name,
-                result,
-                missing,
-                duration: exchange + begun.elapsed(),
-            }
-        })
-        .collect();
+    let mut outcomes = Vec::with_capacity(running.len());
+    for (collector, requests) in running.iter_mut().zip(&requests) {
+        let begun = Instant::now();
+        let file_bytes = match file(collector, &context) {
+            Some(path) => collector.file_size.of(path, deadline).await,
+            None => None,
+        };
+        let result = collect(collector, &PollContext { file_bytes, ..context });
+        outcomes.push(CollectorOutcome {
+            name: collector.spec.name,
+            result,
+            missing: missing(std::iter::once(&info_command).chain(requests), capabilities),
+            duration: exchange + begun.elapsed(),
+        });
+    }
     let further = further.and_then(|command| replies.remove(command));
     Ok(InfoPoll {
         outcomes,
@@ -255,6 +268,11 @@ async fn ask<'a>(
 /// What one collector asks for when it knows the replies so far. A panic in it asks for nothing; [`collect`] says that it panics.
 fn follow_up(running: &RunningCollector, context: &PollContext<'_>) -> Vec<Command> {
     std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.follow_up(context))).unwrap_or_default()
+}
+
+/// The file whose size one collector wants to know. A panic in it wants none; [`collect`] says that it panics.
+fn file(running: &RunningCollector, context: &PollContext<'_>) -> Option<PathBuf> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.file(context))).unwrap_or_default()
 }
 
 /// Runs one collector. A panic in it is its own failure, not the instance's.

@@ -7,6 +7,7 @@ pub mod accumulators;
 pub mod application_poll;
 pub mod events;
 pub mod features;
+mod file_size;
 pub mod info_poll;
 pub mod instance;
 pub mod last_hour;

@@ -145,7 +145,7 @@ impl Connection {
     pub(super) async fn log_in(
         &mut self,
         auth: Option<Command>,
-        client_name: &str,
+        client_name: Option<&str>,
         database: u32,
         deadline: Instant,
     ) -> Result<(), RedisError> {
@@ -155,8 +155,10 @@ impl Connection {
             steps.push(Step::Auth);
             batch.push(auth);
         }
-        steps.push(Step::SetName);
-        batch.push(Command::new(2, &["CLIENT", "SETNAME"]).arg(client_name));
+        if let Some(client_name) = client_name {
+            steps.push(Step::SetName);
+            batch.push(Command::new(2, &["CLIENT", "SETNAME"]).arg(client_name));
+        }
         if database != 0 {
             steps.push(Step::Select(database));
             batch.push(select(database));

@@ -35,7 +35,7 @@ pub enum Phase {
     Tcp,
     /// TLS handshake.
     Tls,
-    /// AUTH (and SELECT, CLIENT SETNAME, which travel in the same packet).
+    /// AUTH (and SELECT, CLIENT SETNAME, which travel in the same packet); skipped when none of them is sent.
     Auth,
     /// The first PING.
     Ping,
@@ -86,7 +86,8 @@ pub struct Connector {
     address: Address,
     username: Option<String>,
     password: PasswordSource,
-    client_name: Cow<'static, str>,
+    /// `None` when connections shall have no name.
+    client_name: Option<Cow<'static, str>>,
     /// The address as it may be shown.
     shown: Arc<str>,
     lookup: Lookup,
@@ -98,11 +99,18 @@ pub struct Connector {
 impl Connector {
     /// A connector to the server of an instance; see [`Connector::to_address`].
     pub fn new(instance: &InstanceConfig) -> Self {
-        Self::to_address(
-            instance.address.clone(),
-            instance.username.clone(),
-            instance.password.clone(),
-        )
+        Self::like(instance, instance.address.clone())
+    }
+
+    /// A connector to another address that does as the instance's own: the same credentials, and no name where the instance gives none.
+    pub fn like(instance: &InstanceConfig, address: Address) -> Self {
+        let connector = Self::to_address(address, instance.username.clone(), instance.password.clone());
+        Self {
+            client_name: connector
+                .client_name
+                .filter(|_| instance.optional.compatibility.set_client_name),
+            ..connector
+        }
     }
 
     /// A connector to `address`. With a user but no password it authenticates with an empty one, which users with
@@ -113,7 +121,7 @@ impl Connector {
             address,
             username,
             password,
-            client_name: Cow::Borrowed(CLIENT_NAME),
+            client_name: Some(Cow::Borrowed(CLIENT_NAME)),
             lookup: Lookup::default(),
             reading: Reading::default(),
             ledger: Arc::default(),
@@ -137,7 +145,7 @@ impl Connector {
 
     /// The same connector with another name for `CLIENT LIST` than [`CLIENT_NAME`].
     pub fn with_client_name(mut self, client_name: impl Into<Cow<'static, str>>) -> Self {
-        self.client_name = client_name.into();
+        self.client_name = Some(client_name.into());
         self
     }
 
@@ -175,8 +183,11 @@ impl Connector {
         let auth = self.auth(deadline).await?;
         let transport = self.dial(handshake, deadline).await?;
         let mut connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
-        let login = connection.log_in(auth, &self.client_name, self.address.database, deadline);
-        handshake.time(Phase::Auth, login).await?;
+        let is_phase = auth.is_some() || self.client_name.is_some() || self.address.database != 0;
+        if is_phase {
+            let login = connection.log_in(auth, self.client_name.as_deref(), self.address.database, deadline);
+            handshake.time(Phase::Auth, login).await?;
+        }
         Ok(connection)
     }
 

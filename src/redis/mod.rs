@@ -9,7 +9,7 @@ pub mod connection;
 pub mod connector;
 mod error;
 pub mod info;
-mod job;
+pub(crate) mod job;
 pub mod ledger;
 mod password;
 pub mod reason;

@@ -12,6 +12,8 @@ pub struct Command {
     words: Vec<Cow<'static, [u8]>>,
     /// How many leading words name the command (2 for `CONFIG GET`), for the ledger, logs and permissions.
     name_words: usize,
+    /// The first word of the name where another one is sent in its place.
+    original: Option<Cow<'static, [u8]>>,
 }
 
 impl Command {
@@ -20,7 +22,20 @@ impl Command {
         Self {
             words: words.iter().map(|word| Cow::Borrowed(word.as_bytes())).collect(),
             name_words,
+            original: None,
         }
+    }
+
+    /// The same command for a server that knows its first word under another name (`rename-command`). Statistics, ACL rules and refusals
+    /// of such a server go on speaking of the original name (Redis 7.0, Valkey 8.1), and so does [`Command::name`].
+    pub fn sent_as(mut self, first_word: &str) -> Self {
+        if let Some(word) = self.words.first_mut()
+            && !word.eq_ignore_ascii_case(first_word.as_bytes())
+        {
+            let original = std::mem::replace(word, Cow::Owned(first_word.as_bytes().to_vec()));
+            self.original.get_or_insert(original);
+        }
+        self
     }
 
     /// The same command with one more argument.
@@ -31,9 +46,11 @@ impl Command {
 
     /// The name in lower case as INFO commandstats writes it: `ping`, `config|get`.
     pub fn name(&self) -> String {
-        let words: Vec<String> = self
-            .name_words()
-            .iter()
+        let sent = self.name_words();
+        let first = self.original.as_ref().or(sent.first());
+        let words: Vec<String> = first
+            .into_iter()
+            .chain(sent.iter().skip(1))
             .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
             .collect();
         words.join("|")
@@ -128,6 +145,21 @@ mod tests {
         assert_eq!(command.name(), "config|get");
         assert_eq!(format!("{command:?}"), "Command(config|get with 1 arguments)");
         assert_eq!(Command::new(5, &["PING"]).name(), "ping");
+    }
+
+    #[test]
+    fn a_renamed_command_is_sent_under_its_new_name_and_known_by_the_old_one() {
+        let command = Command::new(2, &["CONFIG", "GET", "maxmemory"]).sent_as("HIDDEN");
+        assert_eq!(command.words()[0], b"HIDDEN".as_slice());
+        assert_eq!(command.name(), "config|get");
+        assert_eq!(format!("{command:?}"), "Command(config|get with 1 arguments)");
+        let twice = command.sent_as("OTHER");
+        assert_eq!(
+            (twice.words()[0].as_ref(), twice.name().as_str()),
+            (b"OTHER".as_slice(), "config|get")
+        );
+        let usual = Command::new(2, &["CONFIG", "GET"]);
+        assert_eq!(usual.clone().sent_as("config"), usual);
     }
 
     #[test]

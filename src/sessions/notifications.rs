@@ -186,10 +186,10 @@ impl Setting {
         (!missing.is_empty()).then(|| format!("{}{missing}", self.0))
     }
 
-    /// The command that switches on what is missing; `None` when nothing is.
-    pub fn mending_command(&self) -> Option<String> {
+    /// The command that switches on what is missing; `None` when nothing is. `config_command` is the name of CONFIG there.
+    pub fn mending_command(&self, config_command: &str) -> Option<String> {
         self.completed()
-            .map(|setting| format!("CONFIG SET notify-keyspace-events {setting}"))
+            .map(|setting| format!("{config_command} SET notify-keyspace-events {setting}"))
     }
 }
 
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(Setting::parse("Ex\r\nFLUSHALL"), None);
         assert_eq!(Setting::parse(&"E".repeat(65)), None);
         assert_eq!(
-            Setting::parse("").unwrap().mending_command().as_deref(),
+            Setting::parse("").unwrap().mending_command("CONFIG").as_deref(),
             Some("CONFIG SET notify-keyspace-events Egxen")
         );
     }

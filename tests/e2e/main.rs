@@ -10,6 +10,7 @@
 mod support;
 
 mod exceptions;
+mod optional_info;
 mod prometheus;
 mod promtool;
 mod scenes;

@@ -38,8 +38,8 @@ fn is_of_exporters(labels: &BTreeMap<String, String>) -> bool {
 /// `near`.
 const NEAR_BYTES: f64 = 256.0 * 1024.0;
 
-/// redis_exporter with its default flags.
-struct Peer {
+/// redis_exporter, with its default flags or with further ones.
+pub(crate) struct Peer {
     port: u16,
     _process: Process,
     _folder: tempfile::TempDir,
@@ -47,6 +47,10 @@ struct Peer {
 
 impl Peer {
     fn start(address: &str) -> Self {
+        Self::start_with(address, &[])
+    }
+
+    pub(crate) fn start_with(address: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut command = Command::new(program("TEST_REDIS_EXPORTER", "prometheus-redis-exporter"));
@@ -57,6 +61,7 @@ impl Peer {
             "--web.listen-address",
             &format!("127.0.0.1:{port}"),
         ]);
+        command.args(flags);
         let process = Process::spawn(command, folder.path());
         let ready = wait_until(Duration::from_secs(20), || {
             http::request(port, "GET", "/health", &[]).ok()
@@ -69,7 +74,7 @@ impl Peer {
         }
     }
 
-    fn scrape(&self) -> Scrape {
+    pub(crate) fn scrape(&self) -> Scrape {
         Scrape::parse(&http::request(self.port, "GET", "/metrics", &[]).unwrap().text())
     }
 }

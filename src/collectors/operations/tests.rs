@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 fn collector(setting: Operations) -> SessionOperations {
     SessionOperations {
+        asks_latency: true,
         setting,
         state: State::default(),
     }
@@ -39,6 +40,7 @@ fn poll_scene(
 ) -> Result<Samples, CollectError> {
     scene.with_context(|context| {
         collector.collect(&PollContext {
+            file_bytes: None,
             info: context.info,
             server: context.server,
             replies: context.replies,
@@ -310,6 +312,7 @@ fn without_info_nothing_is_known() {
     scene.unavailable.insert("info".to_owned(), Unavailable::Denied);
     let outcome = scene.with_context(|context| {
         collector(Operations::On).collect(&PollContext {
+            file_bytes: None,
             info: None,
             server: context.server,
             replies: context.replies,

@@ -74,7 +74,7 @@ fn findings(
         application_metrics: further.application_metrics,
         encryption: counted.stores.iter().any(|store| store.encryption.is_some()) && is_asked(DetailCommand::GetRange),
         events: further.events && counted.works,
-        latency_histogram: succeeded("latency") && features::has_histograms(poll.server.as_ref(), capabilities),
+        latency_histogram: succeeded("latency") && features::has_histograms(config, poll.server.as_ref(), capabilities),
         memory_limit: max_memory.is_some_and(|bytes| bytes.trim().parse::<u64>().is_ok_and(|bytes| bytes > 0)),
         operations: is_about_sessions && succeeded("operations"),
         session_details: is_asked(DetailCommand::Pttl) && is_asked(DetailCommand::MemoryUsage),

@@ -3,6 +3,7 @@
 
 use super::Report;
 use crate::config::{EventsMode, InstanceConfig};
+use crate::poller::events::setting_command;
 use crate::redis::{Command, Connection, Connector, Reply, Unavailable, sanitised_code, unavailability};
 use crate::sessions::notifications::{Class, EventKind, Known, Setting, channel};
 use tokio::time::Instant;
@@ -20,7 +21,14 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, conne
     if is_off || !config.collectors.get("events").copied().unwrap_or(true) {
         return false;
     }
-    let command = Command::new(2, &["CONFIG", "GET", "notify-keyspace-events"]);
+    let config_command = &config.optional.compatibility.config_command;
+    let Some(command) = setting_command(config_command) else {
+        report.line(
+            SUBJECT,
+            "unknown, since CONFIG may not be asked (`compatibility.config_command`): they are listened to, and what comes is believed",
+        );
+        return describe_listening(report, config).await;
+    };
     let deadline = Instant::now() + config.poll.timeout;
     let replies = connection.exchange(std::slice::from_ref(&command), deadline).await;
     let mut is_complete = true;
@@ -28,7 +36,7 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, conne
         Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text).and_then(Setting::parse) {
             Some(setting) => {
                 is_complete = Class::ALL.iter().all(|class| setting.class(*class) != Known::Off);
-                of_setting(&setting)
+                of_setting(&setting, config_command)
             }
             None => "unknown to this server".to_owned(),
         },
@@ -44,7 +52,7 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, conne
     is_complete && may_listen
 }
 
-fn of_setting(setting: &Setting) -> String {
+fn of_setting(setting: &Setting, config_command: &str) -> String {
     let flags = setting.as_str();
     let told: Vec<&str> = [
         (Class::New, "creations"),
@@ -61,7 +69,7 @@ fn of_setting(setting: &Setting) -> String {
         (_, []) => format!("on ({flags}), but nothing about sessions"),
         (_, told) => format!("on ({flags}): {}", told.join(", ")),
     };
-    match setting.mending_command() {
+    match setting.mending_command(config_command) {
         Some(command) => format!("{state}; `{command}` switches on what is missing"),
         None => state,
     }

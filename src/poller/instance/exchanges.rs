@@ -163,7 +163,11 @@ impl Instance {
         let started = Instant::now();
         let deadline = started + self.config.poll.timeout;
         let heard = self.counts.heard();
-        let setting = self.wants_events().then(events::setting_command);
+        let config_command = &self.config.optional.compatibility.config_command;
+        let setting = self
+            .wants_events()
+            .then(|| events::setting_command(config_command))
+            .flatten();
         let open = self.connection.as_mut().is_some_and(Connection::is_idle_and_open);
         let connection = if open { self.connection.as_mut() } else { None };
         let outcome = match connection {

@@ -2,6 +2,7 @@
 //! about it.
 
 use super::super::Instance;
+use crate::collectors;
 use crate::config::{EventsMode, StoreConfig};
 use crate::poller::events::{self, EventsReport, Heard, Plan, Totals};
 use crate::poller::task::AbortOnDrop;
@@ -307,7 +308,9 @@ impl Instance {
             .iter()
             .map(|(index, store)| (*index, Store::new(store, prefix)))
             .collect();
-        let asks_config = self.capabilities.get("config|get").is_none();
+        let config_command = &self.config.optional.compatibility.config_command;
+        let config_get = collectors::config::config_get(config_command);
+        let config_get = config_get.filter(|command| self.capabilities.get(&command.name()).is_none());
         let listening = &mut self.counts.listening;
         if listening
             .others_refused_at
@@ -322,7 +325,7 @@ impl Instance {
             number: listening.number,
             stores,
             databases,
-            asks_config,
+            config_get,
             asks_others: listening.others_refused_at.is_none(),
             app_limit: shape.app_limit,
             timeout: shape.timeout,

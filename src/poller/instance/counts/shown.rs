@@ -25,7 +25,7 @@ impl Instance {
         let is_missing = Class::ALL
             .into_iter()
             .any(|class| listening.classes.get(class) == Known::Off);
-        let command = listening.setting.as_ref().and_then(Setting::mending_command);
+        let command = self.mending_command();
         let Some(command) = command.filter(|_| is_missing) else {
             // When something is missing again, that is news.
             self.counts.listening.told = None;
@@ -76,13 +76,20 @@ impl Instance {
         self.show("events", publish::COUNTERS, samples, None);
     }
 
+    /// The command that switches on what the server does not publish.
+    fn mending_command(&self) -> Option<String> {
+        let config_command = &self.config.optional.compatibility.config_command;
+        let setting: &Setting = self.counts.listening.setting.as_ref()?;
+        setting.mending_command(config_command)
+    }
+
     fn notification_facts(&self) -> NotificationFacts {
         let listening = &self.counts.listening;
         let is_connected = listening.phase == Phase::Heard;
         let is_missing = Class::ALL
             .into_iter()
             .any(|class| listening.classes.get(class) == Known::Off);
-        let mending = listening.setting.as_ref().and_then(Setting::mending_command);
+        let mending = self.mending_command();
         let mending_command = mending.filter(|_| is_missing);
         let setting = listening.setting.as_ref().map(|setting| setting.as_str().to_owned());
         let state = match listening.phase {
