@@ -132,7 +132,7 @@ pub(super) const PEER_FLAGS: [PeerFlag; 59] = [
     flag("--web.listen-address", "REDIS_EXPORTER_WEB_LISTEN_ADDRESS", text(":9121"), Ours, "the same, but no host names"),
     flag("--web.telemetry-path", "REDIS_EXPORTER_WEB_TELEMETRY_PATH", text("/metrics"), Ours, "the same"),
     flag("--config-command", "REDIS_EXPORTER_CONFIG_COMMAND", text("CONFIG"), Servers(ServerFlag::ConfigCommand),
-        "`compatibility.config_command`; `-` switches the collector `config` off"),
+        "`compatibility.config_command`; `-` for none"),
     flag("--connection-timeout", "REDIS_EXPORTER_CONNECTION_TIMEOUT", text("15s"), Servers(ServerFlag::ConnectionTimeout),
         "`poll.timeout`, at most 5s, with a warning where it was longer; 3s when not given"),
     flag("--tls-client-key-file", "REDIS_EXPORTER_TLS_CLIENT_KEY_FILE", TEXT, Nothing(NO_TLS), "no say: TLS comes with a later version"),

@@ -171,13 +171,8 @@ impl PeerServers {
                 self.script = (!files.is_empty()).then_some((origin, files));
             }
             ServerFlag::LuaScriptReadOnly => self.script_read_only = on,
-            ServerFlag::ConfigCommand => match value.text() {
-                // The peer's way to say that CONFIG is not to be asked at all.
-                "-" => {
-                    self.collectors.insert("config", false);
-                }
-                name => compatibility.config_command = Some(command_name(name)?),
-            },
+            // `-` is the word of both exporters for "do not ask".
+            ServerFlag::ConfigCommand => compatibility.config_command = Some(command_name(value.text())?),
             ServerFlag::ConnectionTimeout => {
                 let timeout = go_duration(value.text()).map_err(|error| error.to_string())?;
                 self.timeout = Some((origin, timeout));

@@ -210,7 +210,7 @@ fn check_prints_a_file_that_says_the_same() {
             .take_while(|line| !line.contains("level="))
             .map(|line| format!("{line}\n"))
             .collect();
-        for wanted in ["timeout: 2s", "config: false", "password: ${REDIS_PASSWORD}"] {
+        for wanted in ["timeout: 2s", "config_command: '-'", "password: ${REDIS_PASSWORD}"] {
             assert!(file.contains(wanted), "{file}");
         }
         let password = [("REDIS_PASSWORD", "the-secret-password")];

@@ -219,8 +219,8 @@ fn what_people_would_paste() {
   username: exporter
   poll:
     timeout: 2s
-  collectors:
-    config: false
+  compatibility:
+    config_command: '-'
 instances:
 - address: redis://localhost:6379
   password: ${REDIS_PASSWORD}
