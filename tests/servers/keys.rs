@@ -183,10 +183,10 @@ count_keys: [ { match: '*' }, { match: 'str:*', databases: [3] }, { match: 'none
         let expected = client.command(&["MEMORY", "USAGE", key]).integer();
         assert_eq!(memory(key), expected as f64, "{key}");
     }
-    let errors = server.info("total_error_replies").unwrap();
+    let errors = server.info("errorstat_WRONGTYPE").unwrap();
     // The peer's PFCOUNT on strings were errors; ours are none.
     once(&server.address(), "sessions: []\ncheck_keys: [ { match: '*' } ]");
-    assert_eq!(server.info("total_error_replies").unwrap(), errors);
+    assert_eq!(server.info("errorstat_WRONGTYPE").unwrap(), errors);
 }
 
 #[test]
