@@ -75,7 +75,7 @@ fn redis(command: &str, key: &str) -> Reply {
         ("type", "hyper" | "broken" | "text" | "number") => simple("string"),
         ("strlen", "hyper") => Reply::Integer(25),
         ("strlen", "broken") => Reply::Integer(6),
-        ("getrange", "hyper" | "broken") => Reply::Bulk("HYLL".into()),
+        ("getrange", "hyper" | "broken") => Reply::Bulk("HYLL\u{1}".into()),
         ("pfcount", "hyper") => Reply::Integer(3),
         ("pfcount", "broken") => Reply::Error("WRONGTYPE Key is not a valid HyperLogLog string value.".into()),
         ("strlen", _) => Reply::Integer(2),
@@ -110,7 +110,7 @@ fn a_key_shows_what_is_known_of_it_and_no_more() {
     let (sent, lookups) = ask(&mut *task, &redis);
     // One TYPE more for a stream of which nobody knows whether it is empty or gone.
     assert_eq!(sent.iter().filter(|sent| sent.starts_with("TYPE")).count(), 9);
-    assert!(sent.contains(&"GETRANGE text 0 3".to_owned()), "{sent:?}");
+    assert!(sent.contains(&"GETRANGE text 0 4".to_owned()), "{sent:?}");
     assert!(!sent.contains(&"PFCOUNT text".to_owned()));
     // Nine TYPE, four sizes of others, three STRLEN with GETRANGE, two PFCOUNT; gone, and gone before LLEN.
     assert_eq!(
@@ -157,7 +157,7 @@ fn values_show_only_where_the_file_says_so() {
     );
     let (sent, _) = ask(&mut *single, &redis);
     assert!(sent.contains(&"GETRANGE text 0 1024".to_owned()), "{sent:?}");
-    assert!(sent.contains(&"GETRANGE broken 0 3".to_owned()), "{sent:?}");
+    assert!(sent.contains(&"GETRANGE broken 0 4".to_owned()), "{sent:?}");
     let samples = single.finish(0).samples;
     assert_eq!(
         samples.number_with("redis_key_value_as_string", &["db0", "text", "hi"]),

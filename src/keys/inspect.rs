@@ -11,11 +11,11 @@ use crate::redis::{Command, Reply, Unavailable, unavailability};
 use crate::sessions::details::denies_command;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How every HyperLogLog begins (`hyperloglog.c`, since Redis 2.8.9): the magic word and the encoding, which is 0 or 1.
+/// How every HyperLogLog begins (since Redis 2.8.9); behind it stands its encoding, which is 0 or 1.
 const HYPERLOGLOG: &[u8] = b"HYLL";
 
-/// Index of the last byte of a string that is read to know whether it is a HyperLogLog.
-const LAST_BYTE_OF_HEAD: usize = HYPERLOGLOG.len() - 1;
+/// Index of the last byte of a string that is read to know whether it is a HyperLogLog: its encoding.
+const LAST_BYTE_OF_HEAD: usize = HYPERLOGLOG.len();
 
 /// Index of the last byte of a value that is read to be shown: one more than a label value holds, so that what is longer is seen.
 const LAST_BYTE_OF_VALUE: usize = MAX_LABEL_BYTES;
@@ -311,12 +311,12 @@ impl Inspector {
             Step::Size(command) => {
                 found.size = answers.size;
                 let head = answers.head.unwrap_or_default();
-                let may_be_hyperloglog = command == "strlen" && head.starts_with(HYPERLOGLOG);
+                let is_to_be_estimated = command == "strlen" && may_be_hyperloglog(&head);
                 let exports = self.groups.get(key.group).is_some_and(|group| group.exports);
                 if exports && !head.is_empty() {
                     found.value = Some(head);
                 }
-                if may_be_hyperloglog {
+                if is_to_be_estimated {
                     return Some(Step::Estimate);
                 }
                 // Only a string or a stream can be there and be empty. Whether it is, TYPE says once more.
@@ -411,6 +411,13 @@ impl Answers {
         }
         false
     }
+}
+
+/// Whether a string that begins like this is a HyperLogLog, but for broken ones.
+fn may_be_hyperloglog(head: &[u8]) -> bool {
+    head.strip_prefix(HYPERLOGLOG)
+        .and_then(|rest| rest.first())
+        .is_some_and(|encoding| *encoding <= 1)
 }
 
 /// The command of a question.

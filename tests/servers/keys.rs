@@ -183,10 +183,10 @@ count_keys: [ { match: '*' }, { match: 'str:*', databases: [3] }, { match: 'none
         let expected = client.command(&["MEMORY", "USAGE", key]).integer();
         assert_eq!(memory(key), expected as f64, "{key}");
     }
-    let errors = server.info("total_error_replies").unwrap();
+    let errors = server.info("errorstat_WRONGTYPE").unwrap();
     // The peer's PFCOUNT on strings were errors; ours are none.
     once(&server.address(), "sessions: []\ncheck_keys: [ { match: '*' } ]");
-    assert_eq!(server.info("total_error_replies").unwrap(), errors);
+    assert_eq!(server.info("errorstat_WRONGTYPE").unwrap(), errors);
 }
 
 #[test]
@@ -411,6 +411,15 @@ fn replicas_are_looked_at_and_primaries_are_left_alone_where_that_is_wanted() {
         !stats.contains("cmdstat_scan:") && !stats.contains("cmdstat_type:"),
         "{stats}"
     );
+    // A primary that is to be left alone has nothing to show, and a replica of it goes on.
+    let alone = format!("{further}\nsessions: []\ncompatibility: {{ keys_at_replicas_only: on }}");
+    let scrape = once(&primary.address(), &alone);
+    assert!(!scrape.has("redis_key_size", &[]));
+    let of = [("collector", "check_keys")];
+    assert_eq!(value(&scrape, "redis_session_exporter_collector_success", &of), None);
+    assert_eq!(once(&replica.address(), &alone).all("redis_key_size", &[]).count(), 30);
+    let from = format!("{alone}\nscan_from: [ '{}' ]", replica.address());
+    assert_eq!(once(&primary.address(), &from).all("redis_key_size", &[]).count(), 30);
 }
 
 #[test]
