@@ -162,6 +162,7 @@ fn slots_of(reply: &Reply) -> Result<BTreeMap<i64, Slot>, CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::compatibility::assert_emits_listed;
     use crate::collectors::testing::{Scene, parse_reply};
 
     const VALKEY: &str = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\ncluster_enabled:1\r\n";
@@ -179,6 +180,7 @@ mod tests {
     #[test]
     fn slots_are_read_as_far_as_the_server_counts() {
         let samples = scene(VALKEY, COUNTED).collect(&SPEC).unwrap();
+        assert_emits_listed(file!(), &samples);
         assert_eq!(
             samples.number_with("redis_cluster_slot_key_count", &["12182"]),
             Some(1.0)

@@ -116,6 +116,7 @@ impl Modules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::compatibility::assert_emits_listed;
     use crate::collectors::testing::{Scene, parse_reply};
     use crate::redis::Reply;
 
@@ -184,6 +185,7 @@ mod tests {
         let text = std::fs::read_to_string(folder.join("modules-redis_exporter-1.86.prom")).unwrap();
         let theirs: std::collections::BTreeSet<String> = text.lines().map(str::to_owned).collect();
         assert_eq!(ours, theirs);
+        assert_emits_listed(file!(), &samples);
         // Every row of the tables is among them, and three modules are.
         assert_eq!(samples.families().len(), (SPEC.descriptors)().len());
         assert_eq!(samples.families()[0].samples.len(), 3);

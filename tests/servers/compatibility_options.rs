@@ -1,6 +1,7 @@
 //! `compatibility`: what a user of redis_exporter may have changed by a flag, on real servers.
 
 use crate::support::config;
+use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{self, Exporter};
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
@@ -246,6 +247,7 @@ fn the_size_of_the_snapshot_is_that_of_the_file() {
     let scrape = exporter.wait_for("the size of the file", BOUND + SLACK, |scrape| {
         scrape.value(name, &[("instance", "here")]) == Some(bytes)
     });
+    assert_emits_listed(file!(), &scrape);
     assert!(!scrape.has(name, &[("instance", "not")]), "only where it is asked for");
     std::fs::remove_file(server.path("dump.rdb")).unwrap();
     exporter.wait_for("the size is gone with the file", BOUND + SLACK, |scrape| {

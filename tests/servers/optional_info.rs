@@ -1,6 +1,7 @@
 //! The collectors over INFO and CONFIG that are off by default, on real servers: `config_all`, `system`, `modules`, `cluster_slot_stats`.
 
 use crate::support::config;
+use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{self, Exporter};
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
@@ -41,6 +42,7 @@ fn the_whole_configuration_is_shown_but_for_its_secrets() {
         scrape.has("redis_config_key_value", &[("instance", "on")])
             && scrape.has("redis_config_maxmemory", &[("instance", "off")])
     });
+    assert_emits_listed(file!(), &scrape);
     let metrics = exporter.get("/metrics").text();
     assert!(!metrics.contains(SECRET_WORD));
     // As many as the server has, each once.
