@@ -374,21 +374,10 @@ fn passwords_on_the_command_line_are_used_and_named() {
 
 /// Sections that the file does not know yet, by the flags that fill them. Whoever adds a section takes its flags away here.
 const NO_SECTION_YET: &[&str] = &[
-    "--check-keys",
-    "--check-single-keys",
     "--check-key-groups",
     "--check-streams",
     "--check-single-streams",
-    "--count-keys",
-    "--script",
-    "--set-client-name",
-    "--is-tile38",
     "--export-client-port",
-    "--check-search-indexes",
-    "--exclude-latency-histogram-metrics",
-    "--include-rdb-file-size-metric",
-    "--skip-checkkeys-for-role-master",
-    "--include-metrics-for-empty-databases",
 ];
 
 /// What must stand beside a flag to give it a meaning.
