@@ -377,9 +377,7 @@ const NO_SECTION_YET: &[&str] = &[
     "--check-key-groups",
     "--check-streams",
     "--check-single-streams",
-    "--script",
     "--export-client-port",
-    "--check-search-indexes",
 ];
 
 /// What must stand beside a flag to give it a meaning.

@@ -31,12 +31,14 @@ pub mod identity;
 pub mod keyspace;
 mod known_fields;
 pub mod latency;
+pub mod lua;
 pub mod memory;
 pub mod modules;
 pub mod operations;
 pub mod persistence;
 pub mod ping;
 pub mod replication;
+pub mod search;
 pub mod server;
 pub mod session_probe;
 pub mod sessions;
@@ -132,6 +134,8 @@ pub const ALL: &[&Spec] = &[
     &system::SPEC,
     &modules::SPEC,
     &cluster_slot_stats::SPEC,
+    &lua::SPEC,
+    &search::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.

@@ -14,6 +14,9 @@ pub const MICROSECONDS_PER_SECOND: f64 = 1_000_000.0;
 /// Milliseconds in a second: LATENCY LATEST and `avg_ttl` are in milliseconds.
 pub const MILLISECONDS_PER_SECOND: f64 = 1_000.0;
 
+/// Bytes in a mebibyte: RediSearch says sizes in megabytes, by which it means these.
+pub const MEBIBYTE: f64 = 1_048_576.0;
+
 /// How the text of a field becomes the value of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conversion {

@@ -5,6 +5,7 @@ mod as_file;
 mod compatibility;
 mod features;
 mod keys;
+mod lua;
 mod notifications;
 mod session_probe;
 mod sessions;
@@ -239,6 +240,9 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     keys::describe(report, config, &mut connection, is_replica)
         .await
         .map_err(|error| ("keys", error))?;
+    lua::describe(report, config, &mut connection)
+        .await
+        .map_err(|error| ("lua", error))?;
     let counted = sessions::describe(report, config, is_replica).await;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
     let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;

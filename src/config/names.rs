@@ -22,12 +22,14 @@ pub(super) enum Scope {
     /// An item of `check_single_keys`.
     NamedKey,
     Compatibility,
+    LuaScript,
+    Search,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -43,6 +45,8 @@ impl Scope {
         Self::KeyPattern,
         Self::NamedKey,
         Self::Compatibility,
+        Self::LuaScript,
+        Self::Search,
     ];
 
     /// The keys that this version reads there.
@@ -84,6 +88,8 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "lua",
+                "search",
             ],
             Self::Instance => &[
                 "name",
@@ -106,6 +112,8 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "lua",
+                "search",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -154,6 +162,8 @@ impl Scope {
                 "keys_at_replicas_only",
                 "tile38",
             ],
+            Self::LuaScript => &["file", "name", "read_only"],
+            Self::Search => &["indexes"],
         }
     }
 
@@ -173,7 +183,9 @@ impl Scope {
             | Self::ApplicationMetric
             | Self::KeyPattern
             | Self::NamedKey
-            | Self::Compatibility => &[],
+            | Self::Compatibility
+            | Self::LuaScript
+            | Self::Search => &[],
         }
     }
 }
@@ -203,7 +215,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 6] = ["tls", "client_list", "key_groups", "streams", "lua", "search"];
+pub(super) const LATER_COLLECTORS: [&str; 4] = ["tls", "client_list", "key_groups", "streams"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two

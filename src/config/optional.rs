@@ -1,7 +1,9 @@
 //! Options of the collectors that are off by default, and of what only `redis_exporter` knows. Types and defaults; each section's shape in
 //! the file is read by the module that it names.
 
+use super::pattern::IdPattern;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Keys of some databases, by a glob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +79,11 @@ impl StreamsConfig {
 pub struct LuaScript {
     /// The file, read again before each run.
     pub file: PathBuf,
-    /// Label `filename`: the file's name, unique within the instance.
+    /// Label `filename`, unique within the instance: the path as it was written, as `redis_exporter` has it, unless a `name` was given.
     pub name: String,
+    /// Whether it is run with EVAL_RO, which refuses every command that writes; else with EVAL, for servers that do not have it (Redis
+    /// before 7.0).
+    pub read_only: bool,
 }
 
 /// `client_list`.
@@ -89,18 +94,10 @@ pub struct ClientListConfig {
 }
 
 /// `search`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SearchConfig {
-    /// A regular expression that the names of indexes must match somewhere.
-    pub indexes: String,
-}
-
-impl Default for SearchConfig {
-    fn default() -> Self {
-        Self {
-            indexes: ".*".to_owned(),
-        }
-    }
+    /// A regular expression that the names of indexes must match somewhere, byte by byte; `None` is every index.
+    pub indexes: Option<IdPattern>,
 }
 
 /// What `redis_exporter` lets its users change about things that both exporters do by default (`compatibility`).
@@ -152,7 +149,8 @@ pub struct Optional {
     /// `streams`
     pub streams: StreamsConfig,
     /// `lua`
-    pub lua: Vec<LuaScript>,
+    /// Shared by all instances that take them from one place of the file.
+    pub lua: Arc<[LuaScript]>,
     /// `client_list`
     pub client_list: ClientListConfig,
     /// `search`
@@ -171,6 +169,7 @@ impl Optional {
             "key_groups" => self.key_groups.is_some(),
             "streams" => !self.streams.is_empty(),
             "lua" => !self.lua.is_empty(),
+            "search" => self.search.indexes.is_some(),
             _ => false,
         }
     }
@@ -185,7 +184,7 @@ pub(super) struct OptionalLayer {
     pub(super) count_keys: Option<Vec<KeyPattern>>,
     pub(super) key_groups: Option<KeyGroupsConfig>,
     pub(super) streams: Option<StreamsConfig>,
-    pub(super) lua: Option<Vec<LuaScript>>,
+    pub(super) lua: Option<Arc<[LuaScript]>>,
     pub(super) client_list: Option<ClientListConfig>,
     pub(super) search: Option<SearchConfig>,
     pub(super) compatibility: CompatibilityLayer,

@@ -14,6 +14,7 @@ use super::resolve::DEFAULT_PING_INTERVAL;
 use super::schema::{Layer, PollLayer};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest deadline that `--connection-timeout` may set. The peer's 15 s are longer than Prometheus waits for a scrape; with one
@@ -133,7 +134,7 @@ pub struct PeerServers {
     script: Option<(&'static str, Vec<String>)>,
     script_read_only: bool,
     timeout: Option<(&'static str, Duration)>,
-    search_indexes: Option<String>,
+    search_indexes: Option<IdPattern>,
     without_key_values: bool,
     client_port: bool,
     collectors: BTreeMap<&'static str, bool>,
@@ -260,12 +261,17 @@ impl PeerServers {
                 "The values of {shown} keys that --check-single-keys or --check-keys name in full are exported as redis_key_value and redis_key_value_as_string, as redis_exporter does: whoever reads /metrics reads them. --disable-exporting-key-values keeps them in."
             ));
         }
+        let mut collectors = self.collectors.clone();
+        if self.search_indexes.is_some() {
+            // There the pattern alone switches nothing on.
+            collectors.entry("search").or_insert(false);
+        }
         Layer {
             poll: PollLayer {
                 timeout,
                 ..PollLayer::default()
             },
-            collectors: self.collectors.clone(),
+            collectors,
             optional: OptionalLayer {
                 check_keys: some(patterns(self.check_keys.iter().filter(|key| key.is_glob()))),
                 check_single_keys: some(single),
@@ -274,7 +280,10 @@ impl PeerServers {
                 streams: self.streams(),
                 lua: self.scripts(decoder),
                 client_list: self.client_port.then_some(ClientListConfig { port: true }),
-                search: self.search_indexes.clone().map(|indexes| SearchConfig { indexes }),
+                search: self
+                    .search_indexes
+                    .clone()
+                    .map(|indexes| SearchConfig { indexes: Some(indexes) }),
                 compatibility: self.compatibility.clone(),
             },
             ..Layer::default()
@@ -305,7 +314,7 @@ impl PeerServers {
         (!streams.is_empty()).then_some(streams)
     }
 
-    fn scripts(&self, decoder: &mut Decoder<'_>) -> Option<Vec<LuaScript>> {
+    fn scripts(&self, decoder: &mut Decoder<'_>) -> Option<Arc<[LuaScript]>> {
         let (origin, files) = self.script.as_ref()?;
         decoder.problems.set_origin(origin);
         let mut scripts: Vec<LuaScript> = Vec::new();
@@ -319,10 +328,14 @@ impl PeerServers {
             let name = written.clone();
             let file = std::path::absolute(written).unwrap_or_else(|_| Path::new(written).to_owned());
             if !scripts.iter().any(|script| script.name == name) {
-                scripts.push(LuaScript { file, name });
+                scripts.push(LuaScript {
+                    file,
+                    name,
+                    read_only: true,
+                });
             }
         }
-        some(scripts)
+        some(scripts).map(Arc::from)
     }
 }
 
@@ -362,11 +375,11 @@ fn command_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn expression(text: &str) -> Result<String, String> {
+fn expression(text: &str) -> Result<IdPattern, String> {
     if text.len() > MAX_EXPRESSION_BYTES {
         return Err(format!("is longer than {MAX_EXPRESSION_BYTES} bytes; shorten it"));
     }
-    IdPattern::new(text).map(|pattern| pattern.as_str().to_owned())
+    IdPattern::new(text)
 }
 
 /// Patterns with the databases of each, in the order in which they were first named.

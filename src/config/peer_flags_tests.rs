@@ -256,7 +256,13 @@ fn every_switch_changes_what_it_names() {
     let port = optional(&[(ServerFlag::ExportClientPort, ON)]);
     assert_eq!(port.client_list, Some(ClientListConfig { port: true }));
     let search = optional(&[(ServerFlag::CheckSearchIndexes, text("^users"))]);
-    assert_eq!(search.search.unwrap().indexes, "^users");
+    let switched = |pairs: &[(ServerFlag, PeerValue)]| layer(&of(pairs)).unwrap().0.collectors;
+    let alone = (ServerFlag::CheckSearchIndexes, text("^users"));
+    assert_eq!(switched(&[alone.clone()]), BTreeMap::from([("search", false)]));
+    let both = [alone, (ServerFlag::IncludeSearchIndexesMetrics, ON)];
+    assert_eq!(switched(&both), BTreeMap::from([("search", true)]));
+    let indexes = search.search.unwrap().indexes.unwrap();
+    assert_eq!(indexes.as_str(), "^users");
     assert!(error(ServerFlag::CheckSearchIndexes, &text("(hunter2")).contains("regular expression"));
     assert!(!error(ServerFlag::CheckSearchIndexes, &text("(hunter2")).contains("hunter2"));
     assert!(error(ServerFlag::ConfigCommand, &text("CONFIG GET")).contains("without spaces"));

@@ -91,6 +91,9 @@ struct ShownInstance<'a> {
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
     compatibility: ShownCompatibility<'a>,
+    lua: Vec<ShownScript<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<ShownSearch<'a>>,
 }
 
 #[derive(Serialize)]
@@ -220,6 +223,18 @@ struct ShownMetric<'a> {
     help: Option<&'static str>,
 }
 
+#[derive(Serialize)]
+struct ShownScript<'a> {
+    file: String,
+    name: &'a str,
+    read_only: bool,
+}
+
+#[derive(Serialize)]
+struct ShownSearch<'a> {
+    indexes: &'a str,
+}
+
 fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
     let (password, password_file) = match &instance.password {
         PasswordSource::None => (None, None),
@@ -261,6 +276,19 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         check_single_keys: instance.optional.keys.single.iter().map(shown_named_key).collect(),
         count_keys: shown_patterns(&instance.optional.keys.counted),
         compatibility: shown_compatibility(&instance.optional.compatibility),
+        lua: instance
+            .optional
+            .lua
+            .iter()
+            .map(|script| ShownScript {
+                file: script.file.display().to_string(),
+                name: &script.name,
+                read_only: script.read_only,
+            })
+            .collect(),
+        search: instance.optional.search.indexes.as_ref().map(|indexes| ShownSearch {
+            indexes: indexes.as_str(),
+        }),
     }
 }
 

@@ -7,12 +7,14 @@ use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
 use super::key_checks::key_checks;
+use super::lua::scripts;
 use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
 };
 use super::optional::OptionalLayer;
 use super::password_map::{self, PasswordDraft};
 use super::problem::Place;
+use super::search::search;
 use super::stores::sessions;
 use super::tree::{Kind, Node};
 use super::types::{Address, PasswordSource, Secret};
@@ -30,7 +32,7 @@ pub(super) const MAX_NAME_BYTES: usize = 256;
 /// Longest label value that the configuration may give.
 const MAX_LABEL_VALUE_BYTES: usize = 1024;
 /// Longest path of a file: `PATH_MAX` of Linux.
-const MAX_PATH_BYTES: usize = 4096;
+pub(super) const MAX_PATH_BYTES: usize = 4096;
 /// Upper bound of `limits.label_values`: above it one family alone is a scrape of megabytes per instance.
 const MAX_LABEL_VALUES: u64 = 10_000;
 /// Upper bound of `limits.http_connections`: the number of ports.
@@ -218,6 +220,8 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     };
     key_checks(decoder, fields, &mut layer.optional);
     layer.optional.compatibility = compatibility(decoder, fields);
+    layer.optional.lua = scripts(decoder, fields, directory);
+    layer.optional.search = search(decoder, fields);
     if let Some(field) = fields.get("environment") {
         layer.environment = decoder.text(field, &TextRule::line(MAX_NAME_BYTES));
     }

@@ -262,26 +262,28 @@ fn id(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Result<Option<IdPattern>,
     if text.is_empty() {
         return Ok(None);
     }
+    compiled(decoder, text).map(Some).map_err(|sentence| {
+        decoder.refuse(field, sentence);
+        WrongId
+    })
+}
+
+/// A regular expression of the file, compiled once however often it is written.
+///
+/// # Errors
+/// One sentence that says why it is of no use.
+pub(super) fn compiled(decoder: &mut Decoder<'_>, text: String) -> Result<IdPattern, String> {
     if let Some(known) = decoder.patterns.get(&text) {
-        return Ok(Some(known.clone()));
+        return Ok(known.clone());
     }
-    let compiled = if decoder.patterns.len() < MAX_ID_PATTERNS {
-        IdPattern::new(&text)
-    } else {
-        Err(format!(
+    if decoder.patterns.len() >= MAX_ID_PATTERNS {
+        return Err(format!(
             "is one of more than {MAX_ID_PATTERNS} different patterns of this file, each of which takes memory; use the same one in more stores"
-        ))
-    };
-    match compiled {
-        Ok(pattern) => {
-            decoder.patterns.insert(text, pattern.clone());
-            Ok(Some(pattern))
-        }
-        Err(sentence) => {
-            decoder.refuse(field, sentence);
-            Err(WrongId)
-        }
+        ));
     }
+    let pattern = IdPattern::new(&text)?;
+    decoder.patterns.insert(text, pattern.clone());
+    Ok(pattern)
 }
 
 /// A `match` of one's own beside a preset mostly changes the prefix of the keys, and forgets that the preset's id pattern holds the

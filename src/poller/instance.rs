@@ -345,6 +345,9 @@ impl Instance {
             self.scan.hasten(now);
         }
         self.on_key_work_reconfigured(&old, same_server);
+        if old.optional.lua != new.optional.lua {
+            self.scan.hasten(now);
+        }
         self.session_probe.reconfigure(&new, now);
         if !self.session_probe.is_on {
             self.end_session_probe();

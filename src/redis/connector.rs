@@ -143,6 +143,13 @@ impl Connector {
         new
     }
 
+    /// The same connector to database 0, for a server that answers SELECT with BUSY: a connection owes its database first.
+    pub fn without_database(&self) -> Self {
+        let mut connector = self.clone();
+        connector.address.database = 0;
+        connector
+    }
+
     /// The same connector with another name for `CLIENT LIST` than [`CLIENT_NAME`].
     pub fn with_client_name(mut self, client_name: impl Into<Cow<'static, str>>) -> Self {
         self.client_name = Some(client_name.into());

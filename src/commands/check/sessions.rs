@@ -84,6 +84,7 @@ async fn pass(config: &InstanceConfig, stores: Arc<[StoreConfig]>) -> ScanEnd {
         config: Arc::new(config.clone()),
         looks_at_sessions: true,
         looks_at_keys: false,
+        runs_scripts: false,
         is_replica: false,
         stores,
         connector: Connector::new(config),

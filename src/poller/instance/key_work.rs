@@ -54,6 +54,7 @@ impl Instance {
         gone.into_iter().for_each(|name| self.withdraw_collector(name));
         let mut missing = Reported::new();
         let mut works = true;
+        let is_for_keys = !end.collectors.is_empty();
         for (collector, result) in end.collectors {
             match result {
                 Ok(findings) => {
@@ -69,7 +70,7 @@ impl Instance {
         }
         self.note_missing_for_keys(missing);
         self.scans.key_work_succeeded = works;
-        if works && !self.scans() {
+        if works && is_for_keys && !self.scans() {
             self.last_success.insert("scan", SystemTime::now());
         }
     }

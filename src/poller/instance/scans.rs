@@ -2,13 +2,16 @@
 
 use super::actors::PANICKED;
 use super::{Instance, Report};
+use crate::collectors::lua::Runs;
 use crate::config::StoreConfig;
 use crate::poller::publish;
 use crate::poller::scan::{
     self, Missing, Recognised, ScanEnd, ScanFailure, ScanMemory, ScanOutcome, ScanProgress, ScanReport, ScanTask,
+    scripts,
 };
 use crate::poller::task::AbortOnDrop;
 use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
+use crate::snapshot::SectionKey;
 use crate::snapshot::details::RecognitionFacts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,8 +53,8 @@ impl Scans {
 }
 
 impl Instance {
-    /// Starts a scan pass, unless one is still under way, or there is nothing to look at: no sessions, or they may not be scanned, and no keys
-    /// of other collectors.
+    /// Starts a scan pass, unless one is still under way, or there is nothing to look at: no sessions, or they may not be scanned, no keys
+    /// of other collectors, and no scripts.
     pub(super) fn start_scan(&mut self, paced: bool) {
         if !self.role_is_settled {
             return;
@@ -65,7 +68,8 @@ impl Instance {
         if !looks_at_keys {
             self.withdraw_key_work();
         }
-        if !looks_at_sessions && !looks_at_keys {
+        let runs_scripts = scripts::are_wanted(&self.config);
+        if !looks_at_sessions && !looks_at_keys && !runs_scripts {
             return;
         }
         if self.scan_task.as_ref().is_some_and(|task| !task.is_finished()) {
@@ -79,7 +83,7 @@ impl Instance {
             .is_some_and(|denied_at| now < denied_at + CAPABILITY_LIFETIME)
         {
             looks_at_sessions = false;
-            if !looks_at_keys {
+            if !looks_at_keys && !runs_scripts {
                 return;
             }
         } else {
@@ -97,6 +101,7 @@ impl Instance {
             config: self.config.clone(),
             looks_at_sessions,
             looks_at_keys,
+            runs_scripts,
             is_replica: self.is_replica == Some(true),
             stores: if recognises { Arc::new([]) } else { self.stores.clone() },
             connector: self.connector.clone(),
@@ -136,6 +141,53 @@ impl Instance {
             self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
         }
         self.on_key_work_panicked();
+        if scripts::are_wanted(&self.config) {
+            self.note_collector(scripts::COLLECTOR, Err(PANICKED.to_owned()), Duration::ZERO);
+        }
+    }
+
+    /// Shows what the scripts of `lua` returned. `is_failure_counted` says that something else has failed in the same pass.
+    fn note_scripts(&mut self, end: Result<(Runs, Duration), ScanFailure>, is_failure_counted: bool) {
+        // It may have been switched off meanwhile.
+        if !scripts::are_wanted(&self.config) {
+            return;
+        }
+        let (runs, duration) = match end {
+            Ok(end) => end,
+            Err(failure) => {
+                if !is_failure_counted {
+                    self.count_scan_failure(&failure);
+                    self.publish_ping();
+                }
+                self.note_collector(scripts::COLLECTOR, Err(failure.error.message), Duration::ZERO);
+                return;
+            }
+        };
+        if !self.scans() {
+            self.last_success.insert("scan", SystemTime::now());
+        }
+        let verdict = runs.verdict();
+        match runs.unavailable {
+            // The command was named in the log already.
+            Some(_) if runs.runs.is_empty() => {
+                let key = SectionKey {
+                    collector: scripts::COLLECTOR,
+                    part: publish::VALUES,
+                };
+                self.sections.remove(&key);
+                self.remember_turn(scripts::COLLECTOR, verdict.err(), duration);
+            }
+            _ => {
+                let samples = runs.samples();
+                self.accumulators.dropped.label_values += samples.dropped();
+                let lifetime = self.config.poll.scan_stale_after(duration);
+                self.show(scripts::COLLECTOR, publish::VALUES, samples, Some(lifetime));
+                self.note_collector(scripts::COLLECTOR, verdict, duration);
+            }
+        }
+        if let Some(state) = self.collector_states.get_mut(scripts::COLLECTOR) {
+            state.unavailable = runs.unavailable.map(|(_, reason)| reason);
+        }
     }
 
     pub(super) fn on_scan_report(&mut self, report: ScanReport) {
@@ -166,13 +218,17 @@ impl Instance {
         self.show("sessions", publish::COUNTERS, counters, None);
     }
 
-    pub(super) fn on_scan_end(&mut self, end: ScanEnd, duration: Duration) {
-        self.scans.memory = end.memory;
+    pub(super) fn on_scan_end(&mut self, mut end: ScanEnd, duration: Duration) {
+        self.scans.memory = std::mem::take(&mut end.memory);
         if std::mem::take(&mut self.scans.forgets_refusals) {
             self.scans.memory.forget_refusals();
         }
         self.accumulators.dropped.label_values += end.dropped_apps;
         let sessions_failed = end.outcome.is_err();
+        if let Some(scripts) = end.scripts.take() {
+            let looks_at_keys = end.keys.as_ref().is_some_and(|keys| !keys.collectors.is_empty());
+            self.note_scripts(scripts, sessions_failed || looks_at_keys);
+        }
         if let Some(keys) = end.keys {
             self.on_key_work_end(keys, duration, sessions_failed);
         }
@@ -220,13 +276,17 @@ impl Instance {
             }
             return;
         }
-        // A replica that is scanned in place of the instance says nothing about the instance.
+        self.count_scan_failure(&failure);
+        self.note_collector("sessions", Err(failure.error.message), duration);
+        self.publish_ping();
+    }
+
+    /// A replica that is scanned in place of the instance says nothing about the instance.
+    fn count_scan_failure(&mut self, failure: &ScanFailure) {
         if !failure.at_replica {
             self.accumulators.connect_failures += u64::from(failure.at_connect);
             self.accumulators.errors.add(failure.error.reason);
         }
-        self.note_collector("sessions", Err(failure.error.message), duration);
-        self.publish_ping();
     }
 
     /// Says what of the figures is absent, once until it changes.

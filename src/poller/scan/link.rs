@@ -2,6 +2,7 @@
 
 use super::{ScanFailure, ScanReport};
 use crate::collectors::identify;
+use crate::collectors::lua::Ending;
 use crate::config::InstanceConfig;
 use crate::redis::reason::classify_error_reply;
 use crate::redis::{
@@ -226,6 +227,77 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
                 at_replica: false,
             })
             .await?;
+        }
+    }
+
+    /// Connects where there is no connection, once.
+    ///
+    /// # Errors
+    /// Why there is still none. It is reported already.
+    pub(super) async fn ensure_open(&mut self) -> Result<(), RedisError> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        self.report_own(ScanReport::Connect).await;
+        match self.open().await {
+            Ok(_) => Ok(()),
+            Err(ScanFailure { error, at_connect, .. }) => {
+                let reason = error.reason;
+                self.report_own(ScanReport::Failed { reason, at_connect }).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a batch that is not to be sent again when it fails, and gives back the replies, error replies included.
+    ///
+    /// # Errors
+    /// Those of [`Connection::exchange`]; the connection is gone then. What failed is reported, but for a reply that is not to be
+    /// understood (`Protocol`), which says nothing about the server where scripts make the replies.
+    pub(super) async fn exchange_once(
+        &mut self,
+        batch: &[Command],
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, RedisError> {
+        let outcome = match self.connection.as_mut() {
+            Some(connection) => connection.exchange(batch, deadline).await,
+            None => Err(RedisError {
+                reason: Reason::Closed,
+                message: format!("{}: there is no connection", self.config.name),
+            }),
+        };
+        if let Err(error) = &outcome {
+            self.connection = None;
+            if error.reason != Reason::Protocol {
+                let (reason, at_connect) = (error.reason, false);
+                self.report_own(ScanReport::Failed { reason, at_connect }).await;
+            }
+        }
+        outcome
+    }
+
+    /// Asks the server over a connection of its own, which takes the place of the one that waits for the script, to end the script
+    /// that runs (SCRIPT KILL, Redis 2.6).
+    pub(super) async fn kill_script(&mut self, deadline: Instant) -> Ending {
+        self.connection = None;
+        self.report_own(ScanReport::Connect).await;
+        let kill = Command::new(2, &["SCRIPT", "KILL"]);
+        let (outcome, at_connect) = match self.connector.without_database().connect(deadline).await {
+            Ok((mut connection, _)) => (connection.exchange(&[kill], deadline).await, false),
+            Err((_, error)) => (Err(error), true),
+        };
+        if let Err(error) = &outcome {
+            let reason = error.reason;
+            self.report_own(ScanReport::Failed { reason, at_connect }).await;
+        }
+        let replies = outcome.unwrap_or_default();
+        Ending::of_reply(replies.first())
+    }
+
+    /// Reports what is counted as the instance's; what happens at a replica in its place is not.
+    async fn report_own(&self, report: ScanReport) {
+        if self.is_own {
+            self.report(report).await;
         }
     }
 

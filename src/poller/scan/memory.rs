@@ -1,6 +1,7 @@
 //! What one pass leaves to the next, and how much of a database the next one looks at. Pure.
 
 use super::link::Identity;
+use super::scripts::ScriptMemory;
 use crate::config::{CountMode, InstanceConfig, StoreConfig};
 use crate::redis::Unavailable;
 use crate::redis::capabilities::Capabilities;
@@ -32,6 +33,8 @@ pub struct ScanMemory {
     refusals: Capabilities,
     /// Commands that were refused with a word about the command itself, for every store.
     said: BTreeSet<String>,
+    /// What runs of the scripts of `lua` leave.
+    pub(super) scripts: ScriptMemory,
 }
 
 /// What is remembered of a store in a database.
@@ -72,6 +75,7 @@ impl ScanMemory {
     pub fn forget_refusals(&mut self) {
         self.refusals = Capabilities::default();
         self.said.clear();
+        self.scripts.forget();
     }
 
     /// Notes which server process answers. Cursors of another one point into another table.

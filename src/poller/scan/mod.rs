@@ -9,12 +9,14 @@ mod memory;
 mod pace;
 mod recognise;
 mod replica;
+pub mod scripts;
 mod walk;
 
 pub use keys::KeyEnd;
 pub use memory::{Missing, ScanMemory};
 pub use recognise::Recognised;
 
+use crate::collectors::lua::Runs;
 use crate::config::{InstanceConfig, StoreConfig};
 use crate::redis::{Command, Connector, Info, Reason, RedisError, Reply, unavailability};
 use crate::sessions::figures::{Estimate, StoreFigures};
@@ -126,6 +128,8 @@ pub struct ScanTask {
     pub looks_at_keys: bool,
     /// The stores to count; empty where they are to be recognised.
     pub stores: Arc<[StoreConfig]>,
+    /// Whether the scripts of `lua` are run.
+    pub runs_scripts: bool,
     /// How to connect to the instance.
     pub connector: Connector,
     /// Whether the pass keeps to `scan.redis_share`.
@@ -158,6 +162,8 @@ pub struct ScanEnd {
     /// What was found for the collectors that look at keys; `None` where stores were recognised and the next pass, which follows at
     /// once, looks at the keys.
     pub keys: Option<KeyEnd>,
+    /// What became of the scripts of `lua`, and how long they took; `None` where none are to be run.
+    pub scripts: Option<Result<(Runs, Duration), ScanFailure>>,
 }
 
 impl ScanEnd {
@@ -172,6 +178,7 @@ impl ScanEnd {
             missing: BTreeSet::new(),
             dropped_apps: 0,
             keys: None,
+            scripts: None,
         }
     }
 
@@ -217,12 +224,18 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Err(mut failure) = opened {
         failure.at_replica = !is_own;
         end.keys = Some(work.end(Some(&failure)));
+        end.scripts = task.runs_scripts.then(|| Err(failure.clone()));
         if task.looks_at_sessions {
             end.outcome = Err(failure);
         }
         return end;
     }
     end.memory.enter(&link.identity, started);
+    if task.runs_scripts {
+        let begun = Instant::now();
+        let runs = scripts::run(&task.config, &mut link, &mut end.memory).await;
+        end.scripts = Some(Ok((runs, begun.elapsed())));
+    }
     let recognises = task.looks_at_sessions && task.stores.is_empty();
     if !work.is_empty()
         && let Err(failure) = begin(&task, &mut link, &mut end.memory, is_own).await
