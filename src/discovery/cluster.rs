@@ -60,7 +60,10 @@ impl Finder {
     /// One discovery: asks until one server gives a good answer, and notes what comes of it. Says in the log what changed.
     pub async fn discover(&mut self, findings: &mut Findings) {
         let sources = self.sources(findings);
-        self.connectors.retain(|endpoint, _| sources.contains(endpoint));
+        let seeds = &self.cluster.seeds;
+        // Those that are not asked this time are kept: their lookups may still hang.
+        self.connectors
+            .retain(|endpoint, _| seeds.contains(endpoint) || findings.roster.contains(endpoint));
         self.round = self.round.wrapping_add(1);
         let mut first_failure = None;
         for source in sources {

@@ -75,6 +75,11 @@ impl Roster {
             .map(|(node, _)| node)
     }
 
+    /// Whether a node is watched.
+    pub fn contains(&self, node: &Endpoint) -> bool {
+        self.nodes.contains_key(node)
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
