@@ -12,6 +12,7 @@ mod sessions;
 
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::collectors::{CollectError, Server, SessionKnowledge};
+use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::discovery;
 use crate::poller::info_poll::{self, InfoPoll};

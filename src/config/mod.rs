@@ -7,8 +7,8 @@
 pub mod address;
 mod application_metrics;
 mod as_file;
-mod compatibility;
 pub mod cluster;
+mod compatibility;
 mod decode;
 pub mod duration;
 pub mod environment;

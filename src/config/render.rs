@@ -49,7 +49,16 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
 
 /// One item of `instances` as [`to_redacted_yaml`] writes it, as a tree; `None` when it cannot be written.
 pub(super) fn instance_tree(instance: &InstanceConfig) -> Option<serde_yaml::Mapping> {
-    match serde_yaml::to_value(shown_instance(instance)) {
+    tree_of(&shown_instance(instance))
+}
+
+/// The same of a cluster.
+pub(super) fn cluster_tree(cluster: &ClusterConfig) -> Option<serde_yaml::Mapping> {
+    tree_of(&shown_cluster(cluster))
+}
+
+fn tree_of(shown: &ShownInstance<'_>) -> Option<serde_yaml::Mapping> {
+    match serde_yaml::to_value(shown) {
         Ok(serde_yaml::Value::Mapping(tree)) => Some(tree),
         _ => None,
     }

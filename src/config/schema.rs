@@ -3,8 +3,8 @@
 
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, application_metrics};
-use super::compatibility::compatibility;
 use super::cluster::{ClusterLayer, cluster_layer};
+use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
 use super::key_checks::key_checks;
