@@ -5,6 +5,7 @@ mod reload;
 use crate::catalogue;
 use crate::cli::Settings;
 use crate::config::{self, Environment, Loaded, Source, ValidatedConfig};
+use crate::discovery::{Discovery, Targets};
 use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, Users, WebOptions};
 use crate::poller::Fleet;
 use crate::snapshot::SnapshotStore;
@@ -46,7 +47,10 @@ pub enum ServeError {
 
 /// The daemon between start and stop.
 struct Daemon {
+    discovery: Discovery,
     fleet: Fleet,
+    store: Arc<SnapshotStore>,
+    /// What is polled, for http.
     config: Arc<RwLock<Arc<ValidatedConfig>>>,
     telemetry: Arc<Telemetry>,
 }
@@ -82,15 +86,20 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
     }));
     let mut reloader = Reloader::new(READ_LIMIT, move || config::load(&source, &Environment::of_process()));
     let mut daemon = Daemon {
-        fleet: Fleet::new(store),
+        discovery: Discovery::new(config.clone()),
+        fleet: Fleet::new(store.clone()),
+        store,
         config: shared,
         telemetry,
     };
-    daemon.fleet.apply(&config);
+    let targets = daemon.discovery.targets();
+    daemon.fleet.apply(&targets.config);
+    daemon.show(targets);
     daemon.telemetry.config_read(true, unix_seconds());
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, instances = config.instances.len(), "listening");
+            let (instances, clusters) = (config.instances.len(), config.clusters.len());
+            tracing::info!(%address, instances, clusters, "listening");
         }
     }
     let mut server = tokio::spawn(http::serve(
@@ -114,6 +123,7 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
                     let _ = client.send(answer.clone());
                 }
             }
+            () = daemon.discovery.changed() => daemon.retarget(),
             _ = watchdog.tick() => {
                 if app.is_healthy() {
                     notify_systemd(&[sd_notify::NotifyState::Watchdog]);
@@ -135,6 +145,23 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
 }
 
 impl Daemon {
+    /// Polls what a source of targets has found.
+    fn retarget(&mut self) {
+        let targets = self.discovery.targets();
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if !Arc::ptr_eq(&config, &targets.config) {
+            self.fleet.retarget(&targets.config);
+        }
+        self.show(targets);
+    }
+
+    /// Shows what is polled. The state of clusters comes last: `/-/ready` waits for it, and must know their nodes then.
+    fn show(&self, targets: Targets) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = targets.config;
+        self.telemetry.clusters_discovered(&targets.clusters);
+        self.store.publish_clusters(targets.clusters);
+    }
+
     /// Puts a configuration that was read again into use. A broken one changes nothing but the metric and the log.
     fn reloaded(&mut self, outcome: Result<Loaded, ReloadError>) -> Result<(), String> {
         let loaded = match outcome {
@@ -157,9 +184,10 @@ impl Daemon {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let config = Arc::new(loaded.config);
-        let changes = self.fleet.apply(&config);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.discovery.apply(Arc::new(loaded.config));
+        let targets = self.discovery.targets();
+        let changes = self.fleet.apply(&targets.config);
+        self.show(targets);
         self.telemetry.config_read(true, unix_seconds());
         tracing::info!(
             added = changes.added,

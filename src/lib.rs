@@ -1,7 +1,7 @@
 //! A Prometheus exporter for Redis and Valkey servers that hold login sessions.
 //!
 //! ```text
-//! exporter.yaml, flags ─► config ─► poller (one task per instance) ─► redis (kept connection, one batch per poll)
+//! exporter.yaml, flags ─► config ─► discovery ─► poller (one task per instance) ─► redis (kept connection, one batch per poll)
 //!                                      │
 //!                                      └► collectors: replies ─► samples ─► snapshot (sections with an end of life)
 //!                                                                              │
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod discovery;
 pub mod exposition;
 pub mod http;
 pub mod keys;

@@ -65,10 +65,13 @@ fn run(cli: &Cli) -> u8 {
     if settings.config_check {
         // Where a file follows, the sentence is a comment of it.
         let comment = if file.is_empty() { "" } else { "# " };
-        let sentence = format!(
-            "{comment}the configuration is valid: {} instance(s)\n{file}",
-            loaded.config.instances.len()
-        );
+        let (instances, clusters) = (loaded.config.instances.len(), loaded.config.clusters.len());
+        let of_clusters = if clusters == 0 {
+            String::new()
+        } else {
+            format!(", {clusters} cluster(s)")
+        };
+        let sentence = format!("{comment}the configuration is valid: {instances} instance(s){of_clusters}\n{file}");
         return finish(stdout().write_all(sentence.as_bytes()).map(|()| EXIT_OK));
     }
     block_on(command(&settings, chosen.source, loaded, &file))
@@ -86,8 +89,8 @@ fn as_file(cli: &Cli, environment: &Environment, source: &Source, loaded: &Loade
 
 async fn command(settings: &Settings, source: Source, loaded: Loaded, file: &str) -> u8 {
     match settings.action {
-        Action::Once { unpaced } => finish(once::run(&loaded.config, !unpaced, stdout()).await),
-        Action::Check => finish(check::run(&loaded.config, file, stdout()).await),
+        Action::Once { unpaced } => finish(once::run(loaded.config, !unpaced, stdout()).await),
+        Action::Check => finish(check::run(loaded.config, file, stdout()).await),
         _ => match app::serve(settings, source, loaded.config).await {
             Ok(()) => EXIT_OK,
             Err(error) => complain(EXIT_FAILURE, &error.to_string()),

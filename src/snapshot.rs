@@ -1,5 +1,6 @@
 //! The immutable result of polls: one section per collector, swapped one by one, and when each is too old.
 
+pub mod clusters;
 pub mod details;
 
 use crate::exposition::chunk::Chunk;
@@ -68,6 +69,7 @@ pub struct SnapshotStore {
 struct Instances {
     snapshots: BTreeMap<Arc<str>, Arc<InstanceSnapshot>>,
     registered: BTreeMap<Box<str>, Registration>,
+    clusters: Arc<[clusters::ClusterFacts]>,
     registrations: u64,
 }
 
@@ -120,6 +122,18 @@ impl SnapshotStore {
             .snapshots
             .get(name)
             .cloned()
+    }
+
+    /// Replaces what is known of the clusters whose nodes are found out, in the order of the configuration.
+    pub fn publish_clusters(&self, clusters: Vec<clusters::ClusterFacts>) {
+        let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
+        instances.clusters = clusters.into();
+    }
+
+    /// What is known of the clusters whose nodes are found out.
+    pub fn clusters(&self) -> Arc<[clusters::ClusterFacts]> {
+        let instances = self.instances.read().unwrap_or_else(PoisonError::into_inner);
+        instances.clusters.clone()
     }
 
     /// Grows with every publication; a cached body of an older generation is stale.

@@ -2,6 +2,7 @@
 
 mod application;
 mod as_file;
+mod clusters;
 mod compatibility;
 mod features;
 mod keys;
@@ -14,6 +15,7 @@ use super::{EXIT_FAILURE, EXIT_OK};
 use crate::collectors::{CollectError, Server, SessionKnowledge};
 use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
+use crate::discovery;
 use crate::poller::info_poll::{self, InfoPoll};
 use crate::redis::capabilities::Capabilities;
 use crate::redis::{
@@ -24,22 +26,32 @@ pub use as_file::as_file;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Checks every instance side by side and prints one paragraph each, in the order of the configuration, and then `file`: what
-/// [`as_file`] makes of flags, or nothing.
+/// Finds the nodes of every cluster and prints one paragraph about each; then checks every instance side by side and prints one paragraph
+/// each, in the order of the configuration, and then `file`: what [`as_file`] makes of flags, or nothing.
 ///
 /// # Errors
 /// When `output` cannot be written.
-pub async fn run(config: &ValidatedConfig, file: &str, mut output: impl Write) -> std::io::Result<u8> {
+pub async fn run(config: ValidatedConfig, file: &str, mut output: impl Write) -> std::io::Result<u8> {
+    let targets = discovery::once(&Arc::new(config)).await;
+    let config = &*targets.config;
+    let mut code = EXIT_OK;
+    for cluster in &targets.clusters {
+        let report = clusters::describe(cluster);
+        output.write_all(report.text.as_bytes())?;
+        if !report.works {
+            code = EXIT_FAILURE;
+        }
+    }
     let mut checks = JoinSet::new();
     for (position, instance) in config.instances.iter().cloned().enumerate() {
         checks.spawn(async move { (position, check(&instance).await) });
     }
     let mut reports: Vec<_> = checks.join_all().await;
     reports.sort_by_key(|(position, _)| *position);
-    let mut code = EXIT_OK;
     for (_, report) in reports {
         output.write_all(report.text.as_bytes())?;
         if !report.works {
@@ -395,7 +407,6 @@ mod tests {
     use super::*;
     use crate::config::{Environment, load_str};
     use std::path::Path;
-    use std::sync::Arc;
 
     fn instance(text: &str) -> Arc<InstanceConfig> {
         let loaded = load_str(text, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();

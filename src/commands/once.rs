@@ -1,8 +1,9 @@
-//! `once`: polls every instance one time, prints the exposition, and says by its exit code whether all could be polled.
+//! `once`: finds the nodes of clusters, polls every instance one time, prints the exposition, and says by its exit code whether all could be polled.
 
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::catalogue;
 use crate::config::ValidatedConfig;
+use crate::discovery;
 use crate::exposition::Dialect;
 use crate::exposition::encode::{Filter, InstanceLabels, Plan};
 use crate::poller::instance::{Instance, Surroundings};
@@ -16,7 +17,9 @@ use tokio::task::JoinSet;
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub async fn run(config: &ValidatedConfig, paced: bool, mut output: impl Write) -> std::io::Result<u8> {
+pub async fn run(config: ValidatedConfig, paced: bool, mut output: impl Write) -> std::io::Result<u8> {
+    let targets = discovery::once(&Arc::new(config)).await;
+    let config = &*targets.config;
     let store = Arc::new(SnapshotStore::new());
     let mut polls = JoinSet::new();
     for instance in &config.instances {
@@ -24,7 +27,8 @@ pub async fn run(config: &ValidatedConfig, paced: bool, mut output: impl Write) 
         let mut instance = Instance::new(instance.clone(), surroundings);
         polls.spawn(async move { instance.run_once(paced).await });
     }
-    let mut all_polled = true;
+    // The nodes of a cluster that cannot be asked are unknown, so not everything was polled.
+    let mut all_polled = targets.clusters.iter().all(|cluster| cluster.error.is_none());
     while let Some(polled) = polls.join_next().await {
         all_polled &= polled.unwrap_or(false);
     }

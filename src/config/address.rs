@@ -6,6 +6,7 @@
 //! | `[user:password@]host[:port][/database]` | the same without a scheme |
 //! | `unix://[user:password@]/path[?db=N]` | unix socket; `redis+unix://` and `valkey+unix://` are the same |
 //! | `/path` | the same without a scheme |
+//! | `redis-cluster://[user:password@]host[:port][,host[:port]...][/database]` | a cluster, by some of its nodes; `valkey-cluster://` is the same |
 //!
 //! Passwords that were not percent-encoded work wherever they can be told from the rest: user information ends at the last
 //! `@` (for sockets: the last `@` before a `/`), the user ends at the first `:`, and a `%` without two hexadecimal digits
@@ -13,7 +14,7 @@
 
 use super::names::later_scheme;
 use super::types::{Address, Endpoint, Secret};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// Redis' own port.
@@ -33,14 +34,19 @@ const MAX_ADDRESS_BYTES: usize = 4 * MAX_SECRET_BYTES;
 /// Longest host name (RFC 1035, section 2.3.4, as text).
 const MAX_HOST_BYTES: usize = 253;
 
+/// Most nodes that the address of a cluster names. One that answers is enough to find all others.
+const MAX_SEEDS: usize = 16;
+
 /// Longest path of a unix socket: `sun_path` of Linux has 108 bytes, the last of which is the terminator (unix(7)).
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 /// An address with the user information that was written into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedAddress {
-    /// Where the server listens.
+    /// Where the server listens; the first of the nodes that the address of a cluster names.
     pub address: Address,
+    /// The nodes that the address of a cluster names, each once and in its order; `None` for the address of one server.
+    pub cluster: Option<Vec<Endpoint>>,
     /// The user, if the address names one.
     pub username: Option<String>,
     /// The password, if the address holds one; it may be empty (`user:@`), which is what `nopass` users send.
@@ -94,6 +100,11 @@ pub enum AddressError {
     /// A socket's path that the kernel cannot take.
     #[error("has a socket path longer than 107 bytes, which Linux cannot open")]
     PathTooLong,
+    /// More nodes of a cluster than [`MAX_SEEDS`].
+    #[error(
+        "names more than 16 nodes; a few that are seldom down together are enough, since the others are found out from them"
+    )]
+    TooManySeeds,
     /// Percent escapes that make no text.
     #[error("has percent escapes that do not decode to UTF-8 text; put such a password into a `password_file`")]
     NotText,
@@ -116,6 +127,7 @@ pub fn parse_address(text: &str) -> Result<ParsedAddress, AddressError> {
     match split_scheme(text) {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "redis" | "valkey" => parse_tcp(rest),
+            "redis-cluster" | "valkey-cluster" => parse_cluster(rest),
             "unix" | "redis+unix" | "valkey+unix" => parse_unix(rest),
             other => Err(later_scheme(other).map_or(AddressError::UnknownScheme, AddressError::LaterScheme)),
         },
@@ -126,9 +138,19 @@ pub fn parse_address(text: &str) -> Result<ParsedAddress, AddressError> {
 
 /// The normalised address of a text without its user information, to compare a probe's `target` with what is configured;
 /// `None` when the text is no address. Hosts are lower-cased, IPv6 addresses take their shortest form (RFC 5952), a
-/// missing port is 6379 and a missing database 0.
+/// missing port is 6379 and a missing database 0. The address of a cluster is that of no instance.
 pub fn normalise(text: &str) -> Option<Address> {
-    parse_address(text).ok().map(|parsed| parsed.address)
+    let parsed = parse_address(text).ok()?;
+    parsed.cluster.is_none().then_some(parsed.address)
+}
+
+/// The normalised form of a host without its port, as a server announces it: an IP address (IPv6 without brackets) or a name that the
+/// configuration would accept; `None` for anything else. An IPv4 address in the clothes of IPv6 becomes the IPv4 address.
+pub fn normalise_host(text: &str) -> Option<String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Some(address.to_canonical().to_string()),
+        Err(_) => canonical_name(text).ok(),
+    }
 }
 
 /// Splits `scheme://rest` where `scheme` looks like one (RFC 3986, section 3.1). A `://` inside of a password does not
@@ -142,6 +164,44 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn parse_tcp(text: &str) -> Result<ParsedAddress, AddressError> {
+    let (parsed, server) = parse_around_servers(text)?;
+    let (host, port) = split_port(server)?;
+    Ok(ParsedAddress {
+        address: Address {
+            endpoint: Endpoint::Tcp { host, port },
+            ..parsed.address
+        },
+        ..parsed
+    })
+}
+
+/// Several servers of one cluster with the same credentials and database.
+fn parse_cluster(text: &str) -> Result<ParsedAddress, AddressError> {
+    let (parsed, servers) = parse_around_servers(text)?;
+    let mut seeds = Vec::new();
+    for server in servers.split(',') {
+        let (host, port) = split_port(server)?;
+        let seed = Endpoint::Tcp { host, port };
+        if !seeds.contains(&seed) {
+            seeds.push(seed);
+        }
+        if seeds.len() > MAX_SEEDS {
+            return Err(AddressError::TooManySeeds);
+        }
+    }
+    let first = seeds.first().ok_or(AddressError::NoHost)?.clone();
+    Ok(ParsedAddress {
+        address: Address {
+            endpoint: first,
+            ..parsed.address
+        },
+        cluster: Some(seeds),
+        ..parsed
+    })
+}
+
+/// What stands before and behind the servers of an address, with an endpoint that is yet to be filled in, and the servers.
+fn parse_around_servers(text: &str) -> Result<(ParsedAddress, &str), AddressError> {
     let (user_information, server) = match text.rsplit_once('@') {
         Some((user_information, server)) => (Some(user_information), server),
         None => (None, text),
@@ -149,21 +209,26 @@ fn parse_tcp(text: &str) -> Result<ParsedAddress, AddressError> {
     if server.contains('?') || server.contains('#') {
         return Err(AddressError::Options);
     }
-    let (host_and_port, database) = match server.split_once('/') {
-        Some((host_and_port, "")) => (host_and_port, 0),
-        Some((host_and_port, database)) => (host_and_port, parse_database(database)?),
+    let (servers, database) = match server.split_once('/') {
+        Some((servers, "")) => (servers, 0),
+        Some((servers, database)) => (servers, parse_database(database)?),
         None => (server, 0),
     };
-    let (host, port) = split_port(host_and_port)?;
     let (username, password) = user_information.map_or(Ok((None, None)), parse_user_information)?;
-    Ok(ParsedAddress {
+    let unfilled = Endpoint::Tcp {
+        host: String::new(),
+        port: DEFAULT_PORT,
+    };
+    let parsed = ParsedAddress {
         address: Address {
-            endpoint: Endpoint::Tcp { host, port },
+            endpoint: unfilled,
             database,
         },
+        cluster: None,
         username,
         password,
-    })
+    };
+    Ok((parsed, servers))
 }
 
 fn parse_unix(text: &str) -> Result<ParsedAddress, AddressError> {
@@ -197,6 +262,7 @@ fn parse_unix(text: &str) -> Result<ParsedAddress, AddressError> {
             },
             database,
         },
+        cluster: None,
         username,
         password,
     })

@@ -2,10 +2,11 @@
 //! share once under `defaults`, and no secret.
 
 use super::address::ParsedAddress;
+use super::cluster::ClusterConfig;
 use super::decode::{Decoder, unplaced};
 use super::environment::Environment;
 use super::problem::Problems;
-use super::render::instance_tree;
+use super::render::{cluster_tree, instance_tree};
 use super::resolve::resolve;
 use super::schema::{ConfigDraft, InstanceDraft, Layer};
 use super::types::{PasswordSource, Secret};
@@ -35,8 +36,11 @@ pub fn to_minimal_yaml(config: &ValidatedConfig) -> MinimalFile {
         lookalikes: 0,
     };
     let mut trees: Vec<Mapping> = Vec::new();
-    for instance in &config.instances {
-        let Some(mut tree) = said(instance) else {
+    let single = config.instances.iter().map(|instance| (said(instance), instance));
+    let clusters = config.clusters.iter();
+    let clusters = clusters.map(|cluster| (said_of_cluster(cluster), &cluster.template));
+    for (tree, instance) in single.chain(clusters) {
+        let Some(mut tree) = tree else {
             continue;
         };
         file.lookalikes += lookalikes(&Value::Mapping(tree.clone()));
@@ -77,21 +81,34 @@ impl MinimalFile {
 
 /// What has to be said of an instance: its address, and what is not as it would be without a word.
 fn said(instance: &InstanceConfig) -> Option<Mapping> {
-    let tree = instance_tree(instance)?;
-    let silent = instance_tree(&plain(instance)?)?;
-    let mut said = Mapping::new();
-    let mut rest = differences(&tree, &silent);
-    said.extend(rest.remove("name").map(|name| ("name".into(), name)));
+    let plain = plain(instance, None)?;
+    let silent = instance_tree(plain.instances.first()?)?;
     let address = instance.address.to_string();
     // Database 0 is the one that an address without a database means.
     let short = address.strip_suffix("/0").filter(|short| short.contains("://"));
-    said.insert("address".into(), short.unwrap_or(&address).into());
-    said.extend(rest);
-    Some(said)
+    Some(beside(short.unwrap_or(&address), &instance_tree(instance)?, &silent))
 }
 
-/// The instance as it were with nothing but its address. A section that names something switches its collector on by itself.
-fn plain(instance: &InstanceConfig) -> Option<InstanceConfig> {
+/// The same of a cluster.
+fn said_of_cluster(cluster: &ClusterConfig) -> Option<Mapping> {
+    let plain = plain(&cluster.template, Some(cluster))?;
+    let silent = cluster_tree(plain.clusters.first()?)?;
+    Some(beside(&cluster.address(), &cluster_tree(cluster)?, &silent))
+}
+
+/// What has to stand beside an address.
+fn beside(address: &str, tree: &Mapping, silent: &Mapping) -> Mapping {
+    let mut said = Mapping::new();
+    let mut rest = differences(tree, silent);
+    said.extend(rest.remove("name").map(|name| ("name".into(), name)));
+    said.insert("address".into(), address.into());
+    said.extend(rest);
+    said
+}
+
+/// The instance, or the cluster with this template, as it were with nothing but its address. A section that names something switches its
+/// collector on by itself.
+fn plain(instance: &InstanceConfig, cluster: Option<&ClusterConfig>) -> Option<ValidatedConfig> {
     let nothing = Environment::of_pairs(&[]);
     let mut decoder = Decoder::new(Problems::new(""), &nothing);
     let draft = InstanceDraft {
@@ -100,6 +117,7 @@ fn plain(instance: &InstanceConfig) -> Option<InstanceConfig> {
         name: None,
         address: Some(unplaced(ParsedAddress {
             address: instance.address.clone(),
+            cluster: cluster.map(|cluster| cluster.seeds.clone()),
             username: None,
             password: None,
         })),
@@ -109,12 +127,17 @@ fn plain(instance: &InstanceConfig) -> Option<InstanceConfig> {
         instances: Some(vec![draft]),
         ..ConfigDraft::default()
     };
-    let config = resolve(&mut decoder, draft)?;
-    let mut plain = Arc::unwrap_or_clone(config.instances.into_iter().next()?);
-    for (name, on) in &mut plain.collectors {
-        *on = *on || instance.optional.switches_on(name);
+    let mut config = resolve(&mut decoder, draft)?;
+    let templates = config
+        .clusters
+        .iter_mut()
+        .map(|cluster| &mut Arc::make_mut(cluster).template);
+    for plain in config.instances.iter_mut().chain(templates) {
+        for (name, on) in &mut Arc::make_mut(plain).collectors {
+            *on = *on || instance.optional.switches_on(name);
+        }
     }
-    Some(plain)
+    Some(config)
 }
 
 /// What of `tree` is not the same in `silent`.

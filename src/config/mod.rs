@@ -7,6 +7,7 @@
 pub mod address;
 mod application_metrics;
 mod as_file;
+pub mod cluster;
 mod compatibility;
 mod decode;
 pub mod duration;
@@ -17,6 +18,7 @@ mod key_checks;
 mod key_patterns;
 mod lua;
 mod names;
+pub mod network;
 pub mod optional;
 mod own_metrics;
 pub mod password_file;
@@ -52,10 +54,23 @@ use types::{Address, PasswordSource};
 /// The whole configuration, checked. Two equal values configure the same daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidatedConfig {
-    /// The instances in the order of the file; names are unique.
+    /// The instances in the order of the file; names are unique. Where `discovery` has been at work, the nodes of clusters that it
+    /// found follow, each with [`InstanceConfig::discovered`].
     pub instances: Vec<Arc<InstanceConfig>>,
+    /// The clusters whose nodes are found out, in the order of the file.
+    pub clusters: Vec<Arc<cluster::ClusterConfig>>,
     /// Limits that hold for the whole process.
     pub limits: Limits,
+}
+
+impl ValidatedConfig {
+    /// The nodes of a cluster that were found.
+    pub fn nodes_of(&self, cluster: &cluster::ClusterConfig) -> impl Iterator<Item = &Arc<InstanceConfig>> {
+        self.instances.iter().filter(|instance| {
+            let discovered = instance.discovered.as_ref();
+            discovered.is_some_and(|discovered| *discovered.cluster == *cluster.name)
+        })
+    }
 }
 
 /// One Redis or Valkey server to watch, with every default filled in.
@@ -69,6 +84,8 @@ pub struct InstanceConfig {
     pub labels: BTreeMap<String, String>,
     /// Where the server listens.
     pub address: Address,
+    /// Who announced the address; `None` where the file names it.
+    pub discovered: Option<cluster::Discovered>,
     /// ACL user; `None` means the default user.
     pub username: Option<String>,
     /// Where the password comes from, read again at every connect.

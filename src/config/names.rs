@@ -52,7 +52,15 @@ impl Scope {
     /// The keys that this version reads there.
     pub(super) const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["environment", "poll", "scan", "limits", "defaults", "instances"],
+            Self::Top => &[
+                "environment",
+                "poll",
+                "scan",
+                "limits",
+                "allowed_networks",
+                "defaults",
+                "instances",
+            ],
             Self::Poll => &[
                 "ping_interval",
                 "info_interval",
@@ -90,6 +98,8 @@ impl Scope {
                 "compatibility",
                 "lua",
                 "search",
+                "allowed_networks",
+                "cluster_hostnames",
             ],
             Self::Instance => &[
                 "name",
@@ -114,6 +124,8 @@ impl Scope {
                 "compatibility",
                 "lua",
                 "search",
+                "allowed_networks",
+                "cluster_hostnames",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -170,9 +182,9 @@ impl Scope {
     /// Keys of the product's contract that come with later versions: they deserve a better answer than "unknown".
     pub(super) const fn later_keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["allowed_networks"],
-            Self::Defaults | Self::Instance => &["tls", "allowed_networks"],
-            Self::Poll
+            Self::Defaults | Self::Instance => &["tls"],
+            Self::Top
+            | Self::Poll
             | Self::Scan
             | Self::Limits
             | Self::Expect
@@ -191,16 +203,14 @@ impl Scope {
 }
 
 /// Address schemes of the product's contract that come with later versions.
-const LATER_SCHEMES: [&str; 10] = [
+const LATER_SCHEMES: [&str; 8] = [
     "rediss",
     "valkeys",
     "redis-sentinel",
     "rediss-sentinel",
     "valkey-sentinel",
     "valkeys-sentinel",
-    "redis-cluster",
     "rediss-cluster",
-    "valkey-cluster",
     "valkeys-cluster",
 ];
 

@@ -81,7 +81,7 @@ impl PasswordFileFailure {
             }
             Self::MapTooLong => format!(
                 "{file} has more than {} entries; split the instances over several exporters",
-                super::schema::MAX_INSTANCES
+                super::resolve::MAX_INSTANCES
             ),
             Self::NoEntry => format!("{file} holds no password for this address and user; add one"),
         }

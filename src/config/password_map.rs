@@ -4,7 +4,7 @@
 use super::address::parse_address;
 use super::password_file::{self, PasswordFileFailure};
 use super::peer_flags::cluster_address;
-use super::schema::MAX_INSTANCES;
+use super::resolve::MAX_INSTANCES;
 use super::types::{Address, PasswordSource, Secret};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;

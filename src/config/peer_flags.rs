@@ -1,7 +1,8 @@
 //! What the flags of `redis_exporter` say about servers, as the layer `defaults` of a configuration, so that the ordinary resolve checks
 //! and merges it. The table of all flags is `cli::peer`.
 
-use super::decode::Decoder;
+use super::cluster::{ClusterLayer, Hostnames};
+use super::decode::{Decoder, unplaced};
 use super::duration::{MIN_DURATION, format_duration};
 use super::optional::{
     ClientListConfig, CompatibilityLayer, KeyGroupsConfig, KeyPattern, LuaScript, NamedKey, OptionalLayer,
@@ -57,6 +58,7 @@ pub enum ServerFlag {
     SetClientName,
     IsTile38,
     IsCluster,
+    ClusterDiscoverHostnames,
     ExportClientList,
     ExportClientPort,
     IncludeConfigMetrics,
@@ -140,6 +142,7 @@ pub struct PeerServers {
     collectors: BTreeMap<&'static str, bool>,
     compatibility: CompatibilityLayer,
     cluster: bool,
+    cluster_hostnames: bool,
     remarks: Vec<Remark>,
 }
 
@@ -181,6 +184,7 @@ impl PeerServers {
             ServerFlag::CheckSearchIndexes => self.search_indexes = Some(expression(value.text())?),
             ServerFlag::DisableExportingKeyValues => self.without_key_values = on,
             ServerFlag::IsCluster => self.cluster = on,
+            ServerFlag::ClusterDiscoverHostnames => self.cluster_hostnames = on,
             ServerFlag::ExportClientPort => self.client_port = on,
             ServerFlag::ExportClientList => self.switch("client_list", on),
             ServerFlag::IncludeConfigMetrics => self.switch("config_all", on),
@@ -285,6 +289,10 @@ impl PeerServers {
                     .clone()
                     .map(|indexes| SearchConfig { indexes: Some(indexes) }),
                 compatibility: self.compatibility.clone(),
+            },
+            cluster: ClusterLayer {
+                hostnames: self.cluster_hostnames.then(|| unplaced(Hostnames::On)),
+                ..ClusterLayer::default()
             },
             ..Layer::default()
         }

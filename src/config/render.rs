@@ -1,5 +1,6 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
+use super::cluster::{ClusterConfig, Hostnames};
 use super::duration::format_duration;
 use super::optional::Compatibility;
 use super::optional::{KeyPattern, NamedKey};
@@ -34,7 +35,10 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
         instances: config
             .instances
             .iter()
+            // Nodes that were found stand behind the address of their cluster.
+            .filter(|instance| instance.discovered.is_none())
             .map(|instance| shown_instance(instance))
+            .chain(config.clusters.iter().map(|cluster| shown_cluster(cluster)))
             .collect(),
     };
     match serde_yaml::to_string(&shown) {
@@ -45,7 +49,16 @@ pub fn to_redacted_yaml(config: &ValidatedConfig) -> String {
 
 /// One item of `instances` as [`to_redacted_yaml`] writes it, as a tree; `None` when it cannot be written.
 pub(super) fn instance_tree(instance: &InstanceConfig) -> Option<serde_yaml::Mapping> {
-    match serde_yaml::to_value(shown_instance(instance)) {
+    tree_of(&shown_instance(instance))
+}
+
+/// The same of a cluster.
+pub(super) fn cluster_tree(cluster: &ClusterConfig) -> Option<serde_yaml::Mapping> {
+    tree_of(&shown_cluster(cluster))
+}
+
+fn tree_of(shown: &ShownInstance<'_>) -> Option<serde_yaml::Mapping> {
+    match serde_yaml::to_value(shown) {
         Ok(serde_yaml::Value::Mapping(tree)) => Some(tree),
         _ => None,
     }
@@ -68,7 +81,8 @@ struct ShownLimits {
 
 #[derive(Serialize)]
 struct ShownInstance<'a> {
-    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
@@ -94,6 +108,10 @@ struct ShownInstance<'a> {
     lua: Vec<ShownScript<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<ShownSearch<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_networks: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_hostnames: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -242,7 +260,7 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         PasswordSource::File(path) | PasswordSource::MapFile { path, .. } => (None, Some(path.display().to_string())),
     };
     ShownInstance {
-        name: &instance.name,
+        name: Some(&instance.name),
         address: instance.address.to_string(),
         username: instance.username.as_deref(),
         password,
@@ -289,6 +307,23 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         search: instance.optional.search.indexes.as_ref().map(|indexes| ShownSearch {
             indexes: indexes.as_str(),
         }),
+        allowed_networks: None,
+        cluster_hostnames: None,
+    }
+}
+
+fn shown_cluster(cluster: &ClusterConfig) -> ShownInstance<'_> {
+    let networks = cluster.allowed_networks.as_ref();
+    ShownInstance {
+        name: cluster.is_named.then_some(&cluster.name),
+        address: cluster.address(),
+        allowed_networks: networks.map(|networks| networks.iter().map(ToString::to_string).collect()),
+        cluster_hostnames: Some(match cluster.hostnames {
+            Hostnames::Auto => "auto",
+            Hostnames::On => "on",
+            Hostnames::Off => "off",
+        }),
+        ..shown_instance(&cluster.template)
     }
 }
 

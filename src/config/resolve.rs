@@ -4,6 +4,7 @@
 use super::Expectations;
 use super::address::{ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, Shapes};
+use super::cluster::{ClusterConfig, shown_address};
 use super::decode::{Decoder, Located};
 use super::duration::format_duration;
 use super::freshness::DEADLINES_PER_POLL;
@@ -15,7 +16,7 @@ use super::password_map::PasswordDraft;
 use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
-use super::types::{Address, PasswordSource};
+use super::types::{Address, Endpoint, PasswordSource};
 use super::{InstanceConfig, Limits, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig, ValidatedConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +65,16 @@ pub const DEFAULT_PROBE_PREFIX: &str = "redis-session-exporter:probe:";
 /// with twenty metrics each take 3 MB.
 const MAX_MERGED_BYTES: usize = 128 * 1024 * 1024;
 
+/// Most instances of one process, nodes of clusters included: ten times the five hundred that the product promises to watch.
+pub const MAX_INSTANCES: usize = 5_000;
+
+/// Most nodes of one cluster that are watched: the size up to which Redis Cluster is made to work (Redis' cluster specification,
+/// "Redis Cluster goals"). Each node costs what a configured instance costs.
+pub const MAX_CLUSTER_NODES: usize = 1_000;
+
+/// The label that carries a cluster's name.
+pub const CLUSTER_LABEL: &str = "cluster";
+
 /// Makes the configuration, or notes why it cannot.
 pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<ValidatedConfig> {
     let ConfigDraft {
@@ -83,13 +94,23 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
     let mut merged_bytes = 0;
     for draft in &instances {
         let layers = [&draft.layer, &defaults, &top];
-        merged_bytes += merged_weight(layers);
+        let seeds = draft
+            .address
+            .as_ref()
+            .and_then(|address| address.value.cluster.as_deref());
+        let copies = if seeds.is_some() { MAX_CLUSTER_NODES } else { 1 };
+        merged_bytes += merged_weight(layers).saturating_mul(copies);
         if merged_bytes > MAX_MERGED_BYTES {
             let message = "stands behind instances whose `sessions` and `application_metrics` take more than 128 MiB together; shorten those of `defaults`, or split the instances over several exporters";
             decoder.problems.add(draft.place, &draft.path, message);
             break;
         }
-        let instance = resolve_instance(decoder, draft, layers, &limits);
+        let mut instance = resolve_instance(decoder, draft, layers, &limits);
+        match (seeds, &mut instance) {
+            (Some(seeds), Some(template)) => make_template(decoder, draft, seeds, template),
+            (None, Some(_)) => refuse_cluster_keys(decoder, &draft.layer),
+            (_, None) => {}
+        }
         if let Some(instance) = &instance {
             shapes.check(decoder, metrics_of(layers), &instance.labels, &draft.path);
         }
@@ -116,20 +137,68 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
     }
     // Metrics are kept for the life of the process, so a file that is refused makes none.
     let is_right = decoder.problems.is_empty();
-    let resolved = resolved
-        .into_iter()
-        .map(|(mut instance, draft)| {
-            if is_right {
-                let metrics = metrics_of([&draft.layer, &defaults, &top]);
-                instance.application_metrics = shapes.define(decoder, metrics, instance.address.database);
-            }
-            Arc::new(instance)
-        })
-        .collect();
+    let (mut instances, mut clusters) = (Vec::with_capacity(resolved.len()), Vec::new());
+    for (mut instance, draft) in resolved {
+        let layers = [&draft.layer, &defaults, &top];
+        if is_right {
+            instance.application_metrics = shapes.define(decoder, metrics_of(layers), instance.address.database);
+        }
+        match draft.address.as_ref().and_then(|address| address.value.cluster.clone()) {
+            None => instances.push(Arc::new(instance)),
+            Some(seeds) => clusters.push(Arc::new(resolve_cluster(draft, layers, seeds, instance))),
+        }
+    }
     Some(ValidatedConfig {
-        instances: resolved,
+        instances,
+        clusters,
         limits,
     })
+}
+
+/// Makes an instance the template of a cluster's nodes: it takes the cluster's name as a label, unless it has one of its own there.
+fn make_template(decoder: &mut Decoder<'_>, draft: &InstanceDraft, seeds: &[Endpoint], template: &mut InstanceConfig) {
+    if let Some(first) = draft.layer.scan_from.as_deref().and_then(<[_]>::first) {
+        let message = "stands beside the address of a cluster, each node of which holds other keys; remove `scan_from`";
+        decoder.problems.add(first.place, &first.path, message);
+    }
+    // What `defaults` says for single servers cannot hold for the nodes.
+    template.scan_from.clear();
+    match &draft.name {
+        Some(name) => {
+            let label = template.labels.entry(CLUSTER_LABEL.to_owned());
+            label.or_insert_with(|| name.value.clone());
+        }
+        None => template.name = shown_address(seeds, template.address.database),
+    }
+}
+
+/// What only means something for clusters, beside the address of one server.
+fn refuse_cluster_keys(decoder: &mut Decoder<'_>, own: &Layer) {
+    let networks = own.cluster.allowed_networks.as_ref().map(|it| (it.place, &it.path));
+    let hostnames = own.cluster.hostnames.as_ref().map(|it| (it.place, &it.path));
+    for (place, path) in networks.into_iter().chain(hostnames) {
+        let message = "is about nodes that servers announce, and this is the address of one server; remove it, or write the address as `redis-cluster://`";
+        decoder.problems.add(place, path, message);
+    }
+}
+
+fn resolve_cluster(
+    draft: &InstanceDraft,
+    layers: [&Layer; 3],
+    seeds: Vec<Endpoint>,
+    template: InstanceConfig,
+) -> ClusterConfig {
+    let layers = layers.map(|layer| &layer.cluster);
+    let networks = layers.iter().find_map(|layer| layer.allowed_networks.as_ref());
+    let hostnames = layers.iter().find_map(|layer| layer.hostnames.as_ref());
+    ClusterConfig {
+        name: template.name.clone(),
+        is_named: draft.name.is_some(),
+        seeds,
+        hostnames: hostnames.map(|located| located.value).unwrap_or_default(),
+        allowed_networks: networks.map(|located| located.value.clone()),
+        template: Arc::new(template),
+    }
 }
 
 fn default_instance() -> Option<InstanceDraft> {
@@ -270,6 +339,7 @@ fn resolve_instance(
         scan_detail_keys: limits.scan_detail_keys,
         checked_keys: limits.checked_keys,
         address,
+        discovered: None,
     })
 }
 

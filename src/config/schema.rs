@@ -3,6 +3,7 @@
 
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, application_metrics};
+use super::cluster::{ClusterLayer, cluster_layer};
 use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
@@ -14,6 +15,7 @@ use super::names::{
 use super::optional::OptionalLayer;
 use super::password_map::{self, PasswordDraft};
 use super::problem::Place;
+use super::resolve::MAX_INSTANCES;
 use super::search::search;
 use super::stores::sessions;
 use super::tree::{Kind, Node};
@@ -23,8 +25,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Most instances of one process: ten times the five hundred that the product promises to watch.
-pub(super) const MAX_INSTANCES: usize = 5_000;
 /// Most labels of one instance. Prometheus' own recommendation is a handful; its default limits begin to bite above 30.
 const MAX_LABELS: usize = 32;
 /// Longest label name, and longest name of an instance, an environment or a store. They stand on every series.
@@ -72,6 +72,7 @@ pub(super) struct Layer {
     pub(super) session_probe: SessionProbeLayer,
     pub(super) application_metrics: Option<Vec<MetricDraft>>,
     pub(super) optional: OptionalLayer,
+    pub(super) cluster: ClusterLayer,
 }
 
 /// `session_probe` of one level.
@@ -216,6 +217,7 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
         scan_from: scan_from(decoder, fields),
         session_probe: session_probe(decoder, fields),
         application_metrics: application_metrics(decoder, fields),
+        cluster: cluster_layer(decoder, fields),
         ..Layer::default()
     };
     key_checks(decoder, fields, &mut layer.optional);
@@ -286,7 +288,12 @@ fn scan_from(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option<Vec<Locat
         let Some(Located { value, place, path }) = address(decoder, item) else {
             continue;
         };
-        if value.username.is_some() || value.password.is_some() {
+        if value.cluster.is_some() {
+            decoder.refuse(
+                item,
+                "is the address of a cluster; name one replica, as `redis://host:port`",
+            );
+        } else if value.username.is_some() || value.password.is_some() {
             decoder.refuse(
                 item,
                 "holds a user or a password; the credentials of the instance are used, write the address alone",

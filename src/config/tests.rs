@@ -118,6 +118,7 @@ fn what_is_shown_reads_back_as_what_runs() {
         let secrets = config
             .instances
             .iter()
+            .chain(config.clusters.iter().map(|cluster| &cluster.template))
             .any(|instance| matches!(instance.password, PasswordSource::Inline(_)));
         let shown = to_redacted_yaml(&config);
         let again = load_str(&shown, &name, Path::new(""), &Environment::of_pairs(&[]));
@@ -442,4 +443,60 @@ proptest! {
             prop_assert!(as_key || !errors.to_string().contains(SECRET_WORD), "{}\n{}", text, errors);
         }
     }
+}
+
+#[test]
+fn a_flag_names_a_cluster_as_well() {
+    let address = Given {
+        origin: "--redis.addr",
+        text: Secret::new("redis-cluster://u:p@h:7000"),
+    };
+    let flags = FlagSource {
+        addresses: vec![address],
+        ..FlagSource::default()
+    };
+    let config = load(&Source::Flags(flags), &environment()).unwrap().config;
+    assert!(config.instances.is_empty());
+    assert_eq!(config.clusters[0].name, "redis-cluster://h:7000");
+    assert!(config.clusters[0].has_credentials() && !config.clusters[0].is_named);
+    assert!(config.clusters[0].template.labels.is_empty());
+}
+
+#[test]
+fn clusters_are_templates_of_their_nodes() {
+    let config = good("clusters");
+    let names: Vec<&str> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    assert_eq!(names, ["sessions", "redis-cluster://h:6379/2"]);
+    assert_eq!(config.instances.len(), 1);
+    let [first, second] = config.clusters.as_slice() else {
+        panic!("two clusters");
+    };
+    assert_eq!(
+        first.address(),
+        "redis-cluster://one.example:7000,10.0.0.2:6379,[::1]:7001"
+    );
+    assert_eq!(first.hostnames, cluster::Hostnames::On);
+    assert!(first.has_credentials() && !second.has_credentials());
+    let networks: Vec<String> = first.networks([]).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.1.0.0/16", "fd00::/8", "10.1.2.3/32"]);
+    assert_eq!(
+        second.allowed_networks.as_ref().unwrap().len(),
+        1,
+        "the one of the top level"
+    );
+    assert_eq!(second.networks([]), None, "nothing secret is sent");
+    let labels = |cluster: &cluster::ClusterConfig| cluster.template.labels.clone().into_iter().collect::<Vec<_>>();
+    let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(labels(first), [owned("cluster", "sessions"), owned("team", "auth")]);
+    assert_eq!(labels(second), [owned("cluster", "mine"), owned("team", "auth")]);
+    assert!(first.template.scan_from.is_empty());
+    assert_eq!(config.instances[0].scan_from.len(), 1);
+    let node = second.node(
+        types::Endpoint::Tcp {
+            host: "10.0.0.7".to_owned(),
+            port: 1,
+        },
+        None,
+    );
+    assert_eq!((node.name.as_str(), node.address.database), ("10.0.0.7:1", 2));
 }

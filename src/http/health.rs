@@ -205,7 +205,12 @@ pub(super) fn all(app: &App, query: &Query<'_>) -> Answer {
             (config.name.clone(), health)
         })
         .collect();
-    let status = overall(instances.values().map(|health| health.status));
+    let status = if instances.is_empty() && !app.config().clusters.is_empty() {
+        // A cluster is being asked for its nodes: nothing is connected yet.
+        Status::Unhealthy
+    } else {
+        overall(instances.values().map(|health| health.status))
+    };
     let health = AllHealth {
         status,
         timestamp: rfc3339(wall),

@@ -5,6 +5,7 @@ use super::{App, is_wedged};
 use crate::config::InstanceConfig;
 use crate::redis::Reason;
 use crate::snapshot::InstanceSnapshot;
+use crate::snapshot::clusters::ClusterFacts;
 use crate::snapshot::details::InstanceDetails;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub(super) fn answer(app: &App) -> Answer {
     if let Some(more) = instances.len().checked_sub(MAX_ROWS + 1) {
         let _ = writeln!(page, "<p>{} more are not shown.</p>", more + 1);
     }
+    clusters(&mut page, &app.parts.store.clusters());
     page.push_str("<p>");
     let links = [
         app.parts.options.telemetry_path.as_str(),
@@ -105,6 +107,42 @@ fn row(page: &mut String, config: &InstanceConfig, snapshot: Option<&Arc<Instanc
     cell(page, "", details.errors.last().map_or("", |error| &error.sentence));
     cell(page, "", &notes(details));
     page.push_str("</tr>\n");
+}
+
+/// The clusters whose nodes are found out: where from, how many, and what is wrong.
+fn clusters(page: &mut String, clusters: &[ClusterFacts]) {
+    if clusters.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<h2>Clusters</h2>\n<table>\n<tr><th>Cluster</th><th>Address</th><th>Nodes</th><th>State</th>\
+         <th>Not watched</th></tr>\n",
+    );
+    for facts in clusters.iter().take(MAX_ROWS) {
+        page.push_str("<tr>");
+        cell(page, "", &facts.name);
+        cell(page, "", &facts.address);
+        cell(page, "number", &facts.nodes.to_string());
+        match &facts.error {
+            Some(error) => cell(page, "bad", error),
+            None if facts.has_ended => cell(page, "", STATE_OK),
+            None => cell(page, "", "not asked yet"),
+        }
+        cell(page, "", &left_out(facts));
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</table>\n");
+}
+
+/// The announced nodes that are not watched, as sentences.
+fn left_out(facts: &ClusterFacts) -> String {
+    let named = facts.left_out_nodes.iter();
+    let mut sentences: Vec<String> = named.map(|node| format!("{}: {}", node.name, node.sentence)).collect();
+    let all: usize = facts.left_out.iter().map(|(_, count)| count).sum();
+    if let Some(more) = all.checked_sub(sentences.len()).filter(|more| *more > 0) {
+        sentences.push(format!("{more} more"));
+    }
+    sentences.join("; ")
 }
 
 fn cell(page: &mut String, class: &str, text: &str) {

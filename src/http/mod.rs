@@ -4,6 +4,7 @@
 
 mod answer;
 mod auth;
+mod cluster_nodes;
 mod guard;
 mod health;
 mod landing;
@@ -172,7 +173,8 @@ impl App {
         config.instances.iter().map(with_snapshot).collect()
     }
 
-    /// Whether every configured instance's first poll has ended once; a reload never takes that back.
+    /// Whether the first discovery of every cluster and the first poll of every instance have ended once; neither a reload nor a new node
+    /// takes that back.
     fn is_ready(&self) -> Result<(), usize> {
         if self.was_ready.load(Ordering::Relaxed) {
             return Ok(());
@@ -183,6 +185,16 @@ impl App {
             .into_iter()
             .filter(|(_, it)| !ended(it.clone()))
             .count();
+        // The nodes of a cluster are instances once its first discovery has ended.
+        let clusters = self.parts.store.clusters();
+        let known = |name: &str| clusters.iter().any(|facts| facts.has_ended && *facts.name == *name);
+        let unknown = self
+            .config()
+            .clusters
+            .iter()
+            .filter(|cluster| !known(&cluster.name))
+            .count();
+        let waiting = waiting + unknown;
         if waiting > 0 {
             return Err(waiting);
         }

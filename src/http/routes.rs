@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::query::{Query, decode_segment};
-use super::{App, WebOptions, health, landing, metrics, sd};
+use super::{App, WebOptions, cluster_nodes, health, landing, metrics, sd};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -23,6 +23,7 @@ enum Route<'a> {
     Metrics,
     Probe,
     Discovery,
+    ClusterNodes,
     Config,
     HealthAll,
     /// With the instance's name as it stands in the path.
@@ -43,6 +44,7 @@ impl<'a> Route<'a> {
             "/" => Self::Landing,
             "/probe" | "/scrape" => Self::Probe,
             "/sd" => Self::Discovery,
+            "/discover-cluster-nodes" => Self::ClusterNodes,
             "/config" => Self::Config,
             "/health" => Self::Health,
             "/-/healthy" => Self::Healthy,
@@ -69,6 +71,7 @@ impl<'a> Route<'a> {
             Self::Metrics => "/metrics",
             Self::Probe => "/probe",
             Self::Discovery => "/sd",
+            Self::ClusterNodes => "/discover-cluster-nodes",
             Self::Config => "/config",
             Self::HealthAll => "/health/redis",
             Self::HealthOne(_) => "/health/redis/{instance}",
@@ -167,6 +170,7 @@ async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> A
         Route::Probe => metrics::probe(app, headers, &query),
         Route::Landing => landing::answer(app),
         Route::Discovery => sd::answer(app, headers, request.uri()),
+        Route::ClusterNodes => cluster_nodes::answer(app),
         Route::Config => Answer::yaml((app.parts.hooks.redacted_yaml)(&app.config())),
         Route::Health => Answer::text(StatusCode::OK, "ok"),
         Route::HealthAll => health::all(app, &query),
@@ -179,7 +183,9 @@ async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> A
             Ok(()) => Answer::text(StatusCode::OK, "Ready"),
             Err(waiting) => Answer::text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                &format!("Not ready: the first poll of {waiting} instances has not ended"),
+                &format!(
+                    "Not ready: the first poll of {waiting} instances (or the discovery of their cluster) has not ended"
+                ),
             ),
         },
         Route::Reload => reload(app).await,

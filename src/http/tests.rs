@@ -81,6 +81,7 @@ impl Server {
                 Arc::new(health::tests::config("a", 6379)),
                 Arc::new(health::tests::config("b<i>", 6380)),
             ],
+            clusters: Vec::new(),
             limits: crate::config::Limits {
                 http_connections: DEFAULT_HTTP_CONNECTIONS,
                 label_values: 50,

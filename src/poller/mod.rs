@@ -54,6 +54,15 @@ pub struct Configuration {
     pub reloads: u64,
 }
 
+/// Why there are other targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// The operator asked for the configuration to be read again.
+    Reload,
+    /// A server named other nodes of its cluster.
+    Discovery,
+}
+
 /// What a new configuration changed, for the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -74,8 +83,18 @@ impl Fleet {
         }
     }
 
-    /// Makes the fleet poll what the configuration names, touching nothing that did not change.
+    /// Takes a configuration that was read again: makes the fleet poll the instances, touching nothing that did not change. Every
+    /// instance tries again what it was denied.
     pub fn apply(&mut self, config: &ValidatedConfig) -> Changes {
+        self.take(config, Occasion::Reload)
+    }
+
+    /// Takes other targets of the same configuration. Instances that did not change never notice.
+    pub fn retarget(&mut self, config: &ValidatedConfig) -> Changes {
+        self.take(config, Occasion::Discovery)
+    }
+
+    fn take(&mut self, config: &ValidatedConfig, occasion: Occasion) -> Changes {
         let mut changes = Changes::default();
         let wanted: BTreeMap<&str, &Arc<InstanceConfig>> = config
             .instances
@@ -100,6 +119,8 @@ impl Fleet {
                     if handle.config != *instance {
                         handle.config = instance.clone();
                         changes.changed += 1;
+                    } else if occasion == Occasion::Discovery {
+                        continue;
                     }
                     let instance = instance.clone();
                     handle.configurations.send_modify(|told| {

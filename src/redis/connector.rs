@@ -9,6 +9,7 @@ use super::reply::Command;
 use super::resolve::{Lookup, resolve};
 use super::transport::Transport;
 use crate::config::InstanceConfig;
+use crate::config::network::Network;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use std::borrow::Cow;
 use std::io;
@@ -92,23 +93,30 @@ pub struct Connector {
     shown: Arc<str>,
     lookup: Lookup,
     reading: Reading,
+    /// The only networks in which the server is dialled, whatever its name resolves to; `None` means any.
+    networks: Option<Arc<[Network]>>,
     /// What all connections to the endpoint have sent.
     ledger: Arc<Ledger>,
 }
 
 impl Connector {
-    /// A connector to the server of an instance; see [`Connector::to_address`].
+    /// A connector to the server of an instance; see [`Connector::to_address`]. A server whose address others announced is only dialled
+    /// inside of the networks that its instance names: what is checked is the address that is then connected to, so that a name which
+    /// resolves to something else from one moment to the next gets no password.
     pub fn new(instance: &InstanceConfig) -> Self {
         Self::like(instance, instance.address.clone())
     }
 
-    /// A connector to another address that does as the instance's own: the same credentials, and no name where the instance gives none.
+    /// A connector to another address that does as the instance's own: the same credentials, the same networks, and no name where the
+    /// instance gives none.
     pub fn like(instance: &InstanceConfig, address: Address) -> Self {
         let connector = Self::to_address(address, instance.username.clone(), instance.password.clone());
+        let discovered = instance.discovered.as_ref();
         Self {
             client_name: connector
                 .client_name
                 .filter(|_| instance.optional.compatibility.set_client_name),
+            networks: discovered.and_then(|discovered| discovered.networks.clone()),
             ..connector
         }
     }
@@ -124,6 +132,7 @@ impl Connector {
             client_name: Some(Cow::Borrowed(CLIENT_NAME)),
             lookup: Lookup::default(),
             reading: Reading::default(),
+            networks: None,
             ledger: Arc::default(),
         }
     }
@@ -226,6 +235,7 @@ impl Connector {
                     Ok(ip) => vec![SocketAddr::new(ip, *port)],
                     Err(_) => handshake.time(Phase::Dns, self.resolve(host, *port, deadline)).await?,
                 };
+                let addresses = self.allowed(addresses)?;
                 handshake.time(Phase::Tcp, self.connect_tcp(&addresses, deadline)).await
             }
         }
@@ -239,6 +249,21 @@ impl Connector {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(place.error(Reason::Dns, "the name has no address")),
             Ok(Ok(addresses)) => Ok(addresses),
         }
+    }
+
+    /// Those of the addresses that may be dialled.
+    fn allowed(&self, mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, RedisError> {
+        if let Some(networks) = &self.networks {
+            addresses.retain(|address| networks.iter().any(|network| network.contains(address.ip())));
+            if addresses.is_empty() {
+                return Err(self.place("before connecting").error(
+                    Reason::Unreachable,
+                    "a server announced this address, and it lies outside of the networks into which our user and password may go; \
+                     add its network to `allowed_networks` if it is yours",
+                ));
+            }
+        }
+        Ok(addresses)
     }
 
     /// Tries the addresses in order. Each gets an equal share of the time that is left, so that one that swallows packets does

@@ -21,7 +21,7 @@ pub mod subscriber;
 mod transport;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use capabilities::{CAPABILITY_LIFETIME, Capabilities};
 pub use connection::Connection;

@@ -56,6 +56,26 @@ table! {
         "redis_session_exporter_config_last_reload_success_timestamp_seconds",
         "When the configuration in use was read, in seconds since 1970.",
     );
+    CLUSTER_NODES = gauge(
+        "redis_session_exporter_cluster_nodes",
+        "Nodes of a cluster (address redis-cluster://) that are watched; while none was found, the configured ones.",
+    ).with_labels(&["cluster"]);
+    CLUSTER_NODES_LEFT_OUT = gauge(
+        "redis_session_exporter_cluster_nodes_left_out",
+        "Nodes that the cluster's last good answer named and that are not watched, by reason: address (cannot be dialled), tls (port for TLS alone), network (outside of allowed_networks), limit (too many), name (taken).",
+    ).with_labels(&["cluster", "reason"]);
+    CLUSTER_DISCOVERIES = counter(
+        "redis_session_exporter_cluster_discoveries_total",
+        "Times that a cluster's servers were asked for its nodes.",
+    ).with_labels(&["cluster"]);
+    CLUSTER_DISCOVERY_FAILURES = counter(
+        "redis_session_exporter_cluster_discovery_failures_total",
+        "Times that no server that was asked named the nodes of its cluster; the known ones stayed.",
+    ).with_labels(&["cluster"]);
+    CLUSTER_DISCOVERED_SECONDS = gauge(
+        "redis_session_exporter_cluster_last_discovery_timestamp_seconds",
+        "When a server last named the nodes of its cluster, in seconds since 1970; 0 before the first time.",
+    ).with_labels(&["cluster"]);
     REQUESTS = counter(
         "redis_session_exporter_http_requests_total",
         "HTTP requests that were answered.",

@@ -1,5 +1,6 @@
 //! What the exporter says about itself: logs, and the live metrics of this process.
 
+mod clusters;
 mod descriptors;
 mod logging;
 mod process;
@@ -9,6 +10,7 @@ pub use logging::{LogFormat, LogLevel, LoggingError, init_logging};
 
 use crate::exposition::{Dialect, own};
 use crate::metric::{DURATION_BUCKETS_SECONDS, Descriptor, MetricKind};
+use crate::snapshot::clusters::ClusterFacts;
 use process::ProcessMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -87,6 +89,7 @@ pub struct Telemetry {
     in_flight: Gauge,
     connections: Gauge,
     duplicates: Counter,
+    clusters: clusters::ClusterMetrics,
 }
 
 /// Adds one to a gauge for as long as it lives.
@@ -129,6 +132,7 @@ impl Telemetry {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             duplicates: Counter::default(),
+            clusters: clusters::ClusterMetrics::default(),
             registry: Registry::default(),
             redis_only: Registry::default(),
         };
@@ -145,6 +149,7 @@ impl Telemetry {
             descriptors::RELOAD_SECONDS,
             telemetry.reload_seconds.clone(),
         );
+        telemetry.clusters.register(&mut registry);
         register(&mut registry, descriptors::REQUESTS, telemetry.requests.clone());
         register(
             &mut registry,
@@ -210,6 +215,11 @@ impl Telemetry {
         if successful {
             self.reload_seconds.set(unix_seconds);
         }
+    }
+
+    /// What is known of the clusters whose nodes are found out, all of them.
+    pub fn clusters_discovered(&self, clusters: &[ClusterFacts]) {
+        self.clusters.set(clusters);
     }
 
     /// The counter that assembled bodies add their left out series to.
@@ -295,6 +305,7 @@ mod tests {
     async fn the_table_is_what_the_registry_emits() {
         let telemetry = Telemetry::new(BuildInfo::THIS, Some(tokio::runtime::Handle::current()));
         telemetry.request_answered("GET", "/metrics", 200, Duration::from_millis(1));
+        telemetry.clusters_discovered(&[clusters::tests::facts("a", 3)]);
         let text = telemetry.encode(Dialect::Text);
         let emitted = headers(&text);
         let expected: BTreeMap<String, (String, String)> = DESCRIPTORS

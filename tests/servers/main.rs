@@ -14,6 +14,7 @@ mod application;
 mod application_daemon;
 mod authentication;
 mod bench;
+mod cluster_discovery;
 mod commands;
 mod compatibility;
 mod compatibility_options;

@@ -8,6 +8,7 @@ pub mod exporter;
 pub mod http;
 pub mod peer;
 pub mod process;
+pub mod redis_cluster;
 pub mod redis_server;
 pub mod resp;
 pub mod scrape;

@@ -1,6 +1,7 @@
 //! Flags as a configuration: addresses, users, and passwords of a map; and the file that says the same.
 
 use super::*;
+use crate::config::cluster::Hostnames;
 use crate::config::peer_flags::{PeerServers, PeerValue, Remark, ServerFlag};
 
 fn given(origin: &'static str, text: &str) -> Given {
@@ -262,11 +263,33 @@ fn a_cluster_is_asked_for_by_the_form_of_the_address() {
         .servers
         .set(ServerFlag::IsCluster, "--is-cluster", &PeerValue::Switch(true))
         .unwrap();
-    let produced = crate::config::address::parse_address("redis-cluster://h:7000");
-    match (load(&Source::Flags(flags), &Environment::of_pairs(&[])), produced) {
-        (Ok(loaded), Ok(parsed)) => assert_eq!(loaded.config.instances[0].address, parsed.address),
-        // A version that has no such form refuses it by its name.
-        (Err(errors), Err(error)) => assert_eq!(errors.to_string(), format!("--redis.addr: {error}")),
-        (found, produced) => panic!("{found:?} {produced:?}"),
-    }
+    let hostnames = |flags: FlagSource| {
+        let config = loaded_flags(&flags).config;
+        assert!(config.instances.is_empty());
+        assert_eq!(config.clusters.len(), 1);
+        assert_eq!(config.clusters[0].address(), "redis-cluster://h:7000");
+        config.clusters[0].hostnames
+    };
+    assert_eq!(hostnames(flags.clone()), Hostnames::Auto);
+    flags
+        .servers
+        .set(
+            ServerFlag::ClusterDiscoverHostnames,
+            "--cluster-discover-hostnames",
+            &PeerValue::Switch(true),
+        )
+        .unwrap();
+    assert_eq!(hostnames(flags), Hostnames::On);
+    // Of one server it says nothing.
+    let mut single = addresses(&["redis://h:7000"]);
+    single
+        .servers
+        .set(
+            ServerFlag::ClusterDiscoverHostnames,
+            "--cluster-discover-hostnames",
+            &PeerValue::Switch(true),
+        )
+        .unwrap();
+    let config = loaded_flags(&single).config;
+    assert_eq!((config.instances.len(), config.clusters.len()), (1, 0));
 }

@@ -25,6 +25,7 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
             },
             database: 0,
         },
+        discovered: None,
         username: None,
         password: PasswordSource::None,
         poll: PollConfig {

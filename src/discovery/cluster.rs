@@ -1,0 +1,223 @@
+//! The task of one cluster: asks one of its servers for the nodes, again and again.
+//!
+//! The configured nodes are asked in turn, so that one which was reset or cut off does not decide alone; when none of them answers,
+//! nodes that were found are. A connection is opened for one question and closed after it: between two discoveries there is none.
+
+use super::findings::{Answer, Findings};
+use super::topology::Question;
+use crate::config::cluster::ClusterConfig;
+use crate::config::types::Endpoint;
+use crate::redis::{CAPABILITY_LIFETIME, Connector, Reason, RedisError, Unavailable, sanitised_code, unavailability};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Shortest time between two discoveries, whatever `poll.info_interval` says: a cluster's nodes seldom change, and each question costs a
+/// connection.
+pub const MIN_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Configured nodes that one discovery asks. Each may take a whole `poll.timeout`; the next discovery begins with another one.
+const MAX_SEEDS_ASKED: usize = 4;
+/// Nodes that were found and are asked after them.
+const MAX_FOUND_ASKED: usize = 4;
+
+/// Time between two discoveries of a cluster: `poll.info_interval`, at least [`MIN_INTERVAL`].
+pub fn interval(cluster: &ClusterConfig) -> Duration {
+    cluster.template.poll.info_interval.max(MIN_INTERVAL)
+}
+
+/// Time until the next discovery after one that failed: `poll.ping_interval` where that is shorter, so that a cluster that comes back is
+/// seen as soon as an instance that does.
+pub fn retry_interval(cluster: &ClusterConfig) -> Duration {
+    let ping = cluster.template.poll.ping_interval.max(MIN_INTERVAL);
+    interval(cluster).min(ping)
+}
+
+/// Finds the nodes of one cluster.
+#[derive(Debug)]
+pub struct Finder {
+    cluster: Arc<ClusterConfig>,
+    /// One per server that may be asked: a name's lookup that hangs is taken up again instead of being begun once more.
+    connectors: BTreeMap<Endpoint, Connector>,
+    /// Discoveries so far, which decides who is asked first.
+    round: usize,
+    /// Which question was answered last, and since when it is the first one.
+    question: Option<(usize, Instant)>,
+}
+
+impl Finder {
+    /// A finder that has asked nobody yet.
+    pub fn new(cluster: Arc<ClusterConfig>) -> Self {
+        Self {
+            cluster,
+            connectors: BTreeMap::new(),
+            round: 0,
+            question: None,
+        }
+    }
+
+    /// One discovery: asks until one server gives a good answer, and notes what comes of it. Says in the log what changed.
+    pub async fn discover(&mut self, findings: &mut Findings) {
+        let sources = self.sources(findings);
+        let seeds = &self.cluster.seeds;
+        // Those that are not asked this time are kept: their lookups may still hang.
+        self.connectors
+            .retain(|endpoint, _| seeds.contains(endpoint) || findings.roster.contains(endpoint));
+        self.round = self.round.wrapping_add(1);
+        let mut first_failure = None;
+        for source in sources {
+            match self.ask(&source, findings).await {
+                Ok(answer) => {
+                    self.note(findings, &answer);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(cluster = %self.cluster.name, %error, "a server did not name the nodes of its cluster");
+                    first_failure.get_or_insert(error);
+                }
+            }
+        }
+        let sentence = first_failure.map_or_else(|| "there is no server to ask".to_owned(), |error| error.message);
+        if findings.error.is_none() {
+            tracing::warn!(
+                cluster = %self.cluster.name,
+                reason = %sentence,
+                "the nodes of the cluster cannot be found out; those that are known stay"
+            );
+        }
+        findings.fail(sentence);
+    }
+
+    fn note(&self, findings: &mut Findings, answer: &Answer) {
+        let cluster = &*self.cluster;
+        let (had_failed, had_left_out) = (findings.error.is_some(), findings.left_out.clone());
+        let changes = findings.take(cluster, answer, SystemTime::now());
+        if changes.added > 0 || changes.removed > 0 {
+            let (added, removed, nodes) = (changes.added, changes.removed, findings.roster.nodes().len());
+            tracing::info!(cluster = %cluster.name, added, removed, nodes, "the cluster has other nodes");
+        } else if had_failed {
+            tracing::info!(cluster = %cluster.name, "the nodes of the cluster can be found out again");
+        }
+        if findings.left_out == had_left_out {
+            return;
+        }
+        for (refusal, count) in &findings.left_out.counts {
+            if had_left_out.count(*refusal) == *count {
+                continue;
+            }
+            let named = findings.left_out.named.iter().find(|(_, reason)| reason == refusal);
+            let first = named.map_or("", |(name, _)| name.as_str());
+            tracing::warn!(
+                cluster = %cluster.name,
+                count,
+                first,
+                "nodes of the cluster are not watched: {}",
+                refusal.sentence()
+            );
+        }
+    }
+
+    /// Who is asked, in order.
+    fn sources(&self, findings: &Findings) -> Vec<Endpoint> {
+        let seeds = &self.cluster.seeds;
+        let skip = self.round % seeds.len().max(1);
+        let in_turn = seeds.iter().cycle().skip(skip).take(seeds.len().min(MAX_SEEDS_ASKED));
+        let mut sources: Vec<Endpoint> = in_turn.cloned().collect();
+        let found: Vec<&Endpoint> = findings.roster.present().filter(|node| !seeds.contains(node)).collect();
+        let skip = self.round % found.len().max(1);
+        let in_turn = found.iter().cycle().skip(skip).take(found.len().min(MAX_FOUND_ASKED));
+        sources.extend(in_turn.map(|node| Endpoint::clone(node)));
+        sources
+    }
+
+    async fn ask(&mut self, source: &Endpoint, findings: &Findings) -> Result<Answer, RedisError> {
+        let deadline = Instant::now() + self.cluster.template.poll.timeout;
+        let networks = findings.admission(&self.cluster).networks;
+        let instance = self.cluster.node(source.clone(), networks.as_ref());
+        let connector = match self.connectors.get(source) {
+            Some(old) => old.succeeded_by(&instance),
+            None => Connector::new(&instance),
+        };
+        self.connectors.insert(source.clone(), connector.clone());
+        let (mut connection, _) = connector.connect(deadline).await.map_err(|(_, error)| error)?;
+        let peer = connection.peer_address();
+        let failure = |reason: Reason, what: &str| RedisError {
+            reason,
+            message: format!("{}: {what}", instance.address),
+        };
+        let mut denied = BTreeSet::new();
+        for position in self.questions() {
+            let Some(question) = Question::ALL.get(position) else {
+                continue;
+            };
+            let command = question.command();
+            let replies = connection.exchange(std::slice::from_ref(&command), deadline).await?;
+            let Some(reply) = replies.first() else {
+                continue;
+            };
+            match unavailability(reply) {
+                Some(Unavailable::Denied) => {
+                    denied.insert(format!("+{}", command.name()));
+                }
+                Some(Unavailable::Unsupported) => {}
+                None if reply.error_code().is_some() => {
+                    let name = command.name().replace('|', " ").to_uppercase();
+                    return Err(failure(
+                        Reason::Other,
+                        &format!("{name} was answered with error {}", sanitised_code(reply)),
+                    ));
+                }
+                None => {
+                    let announcement = question
+                        .read(reply)
+                        .map_err(|error| failure(Reason::Protocol, &error.to_string()))?;
+                    self.answered(position);
+                    return Ok(Answer {
+                        source: source.clone(),
+                        peer,
+                        announcement,
+                    });
+                }
+            }
+        }
+        if denied.is_empty() {
+            return Err(failure(
+                Reason::Other,
+                "the server is no node of a cluster; write its address as `redis://`, or start it with `cluster-enabled yes`",
+            ));
+        }
+        let user = self.cluster.template.username.as_deref().unwrap_or("default");
+        Err(failure(
+            Reason::Denied,
+            &format!(
+                "the user may not ask for the nodes; one of these is enough: ACL SETUSER {user} {}",
+                join(&denied)
+            ),
+        ))
+    }
+
+    /// The questions in the order in which they are asked: the one that was answered last first, for as long as a refusal is remembered.
+    fn questions(&self) -> Vec<usize> {
+        let remembered = self.question.filter(|(_, since)| since.elapsed() < CAPABILITY_LIFETIME);
+        let first = remembered.map_or(0, |(position, _)| position);
+        let all = 0..Question::ALL.len();
+        std::iter::once(first)
+            .chain(all.filter(|position| *position != first))
+            .collect()
+    }
+
+    fn answered(&mut self, position: usize) {
+        match self.question {
+            Some((known, since)) if known == position && since.elapsed() < CAPABILITY_LIFETIME => {}
+            _ => self.question = Some((position, Instant::now())),
+        }
+    }
+}
+
+fn join(rules: &BTreeSet<String>) -> String {
+    rules.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests;
