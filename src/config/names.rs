@@ -22,12 +22,13 @@ pub(super) enum Scope {
     /// An item of `check_single_keys`.
     NamedKey,
     Compatibility,
+    ClientList,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -43,6 +44,7 @@ impl Scope {
         Self::KeyPattern,
         Self::NamedKey,
         Self::Compatibility,
+        Self::ClientList,
     ];
 
     /// The keys that this version reads there.
@@ -84,6 +86,7 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "client_list",
             ],
             Self::Instance => &[
                 "name",
@@ -106,6 +109,7 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "client_list",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -154,6 +158,7 @@ impl Scope {
                 "keys_at_replicas_only",
                 "tile38",
             ],
+            Self::ClientList => &["port", "max_clients"],
         }
     }
 
@@ -171,6 +176,7 @@ impl Scope {
             | Self::Source
             | Self::Encryption
             | Self::ApplicationMetric
+            | Self::ClientList
             | Self::KeyPattern
             | Self::NamedKey
             | Self::Compatibility => &[],
@@ -203,7 +209,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 6] = ["tls", "client_list", "key_groups", "streams", "lua", "search"];
+pub(super) const LATER_COLLECTORS: [&str; 5] = ["tls", "key_groups", "streams", "lua", "search"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two
