@@ -378,7 +378,6 @@ const NO_SECTION_YET: &[&str] = &[
     "--check-streams",
     "--check-single-streams",
     "--script",
-    "--export-client-port",
     "--check-search-indexes",
 ];
 
