@@ -41,4 +41,5 @@ docs: ## write docs/metrics.md again from the descriptors
 fixtures: ## capture tests/fixtures again from real servers
 	@tests/servers/install.sh --matrix
 	@tests/fixtures/capture.py
+	@tests/fixtures/capture_sentinel.py
 	@tests/fixtures/synthesize.py

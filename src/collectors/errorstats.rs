@@ -34,7 +34,9 @@ const SINCE: (u32, u32, u32) = (6, 2, 0);
 /// Whether this server counts errors at all: a field shows it, or the version. Dragonfly claims a version that does, but writes
 /// other fields.
 pub fn is_readable(info: &Info, server: &Server) -> bool {
-    info.with_prefix("errorstat_").next().is_some() || (server.redis_version >= SINCE && server.product != "dragonfly")
+    // A Sentinel counts errors, but has no such section.
+    let has_section = server.redis_version >= SINCE && server.product != "dragonfly" && !server.is_sentinel;
+    info.with_prefix("errorstat_").next().is_some() || has_section
 }
 
 /// The counts by error. Lines without `count=` are left out.

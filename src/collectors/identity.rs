@@ -30,6 +30,7 @@ pub fn identify(info: &Info) -> Server {
         version_numbers: version_numbers(version),
         redis_version: version_numbers(redis_version.trim()),
         cluster_enabled: info.get("cluster_enabled").map(str::trim) == Some("1"),
+        is_sentinel: is_sentinel(info),
         run_id: bounded(info.get("run_id").unwrap_or_default().trim(), MAX_RUN_ID_BYTES).to_owned(),
     }
 }
@@ -37,6 +38,12 @@ pub fn identify(info: &Info) -> Server {
 /// KeyDB says nothing about its name in `redis_version`, but has fields and a section that no other server has.
 fn is_keydb(info: &Info) -> bool {
     info.get("mvcc_depth").is_some() || info.get("server_threads").is_some() || info.get("long_lock_waits").is_some()
+}
+
+/// Redis writes `redis_mode`; Valkey `server_mode`, unless it is told to write what Redis would.
+fn is_sentinel(info: &Info) -> bool {
+    let modes = ["redis_mode", "server_mode"].map(|field| info.get(field).map(str::trim));
+    modes.contains(&Some("sentinel"))
 }
 
 /// The leading part of `text` that is at most `limit` bytes long.
@@ -93,6 +100,14 @@ mod tests {
         );
         let keydb = identified("redis_version:6.3.4\r\nserver_threads:2\r\n");
         assert_eq!((keydb.product.as_str(), keydb.version_numbers), ("keydb", (6, 3, 4)));
+    }
+
+    #[test]
+    fn sentinels_say_so_in_their_mode() {
+        assert!(identified("redis_version:7.0.15\r\nredis_mode:sentinel\r\n").is_sentinel);
+        assert!(identified("redis_version:7.2.4\r\nserver_mode:sentinel\r\n").is_sentinel);
+        assert!(!identified("redis_version:7.0.15\r\nredis_mode:standalone\r\n").is_sentinel);
+        assert!(!identified("").is_sentinel);
     }
 
     #[test]

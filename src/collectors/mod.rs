@@ -13,6 +13,7 @@ pub mod admission;
 pub mod application;
 pub mod check_keys;
 pub mod check_single_keys;
+pub mod client_list;
 pub mod clients;
 pub mod cluster;
 pub mod cluster_slot_stats;
@@ -30,6 +31,7 @@ pub mod facts;
 pub mod identity;
 pub mod keyspace;
 mod known_fields;
+mod label_text;
 pub mod latency;
 pub mod lua;
 pub mod memory;
@@ -39,6 +41,8 @@ pub mod persistence;
 pub mod ping;
 pub mod replication;
 pub mod search;
+pub mod sentinel;
+pub mod sentinel_peers;
 pub mod server;
 pub mod session_probe;
 pub mod sessions;
@@ -46,6 +50,7 @@ pub mod slowlog;
 pub mod stats;
 pub mod system;
 pub mod table;
+pub mod tile38;
 
 #[cfg(test)]
 pub(crate) mod peer_tests;
@@ -136,6 +141,10 @@ pub const ALL: &[&Spec] = &[
     &cluster_slot_stats::SPEC,
     &lua::SPEC,
     &search::SPEC,
+    &client_list::SPEC,
+    &sentinel::SPEC,
+    &sentinel_peers::SPEC,
+    &tile38::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.
@@ -150,6 +159,8 @@ pub struct Options {
     pub operations: Operations,
     /// The sections of the collectors that are off by default, and `compatibility`.
     pub optional: Optional,
+    /// Whether the collector `config_all` is on, which shows the parameters of a Sentinel as well.
+    pub config_all: bool,
 }
 
 /// Which server answered, as far as INFO tells.
@@ -165,6 +176,8 @@ pub struct Server {
     pub redis_version: (u32, u32, u32),
     /// `cluster_enabled:1`
     pub cluster_enabled: bool,
+    /// It runs in Sentinel mode: it watches other servers and holds no keys.
+    pub is_sentinel: bool,
     /// `run_id`: changes with every start of the server.
     pub run_id: String,
 }
@@ -225,6 +238,8 @@ pub struct PollContext<'a> {
     /// Size in bytes of the file that this collector named ([`Collector::file`]); `None` without one, and when there is no such file or
     /// its file system does not answer.
     pub file_bytes: Option<u64>,
+    /// The reply of CLIENT LIST, gone through once for all collectors; `None` when nobody asked, or it is no text.
+    pub clients: Option<&'a client_list::list::ClientList>,
 }
 
 /// What scans, events and our own connections know, for collectors that read the server's statistics with it.

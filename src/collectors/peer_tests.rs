@@ -135,6 +135,7 @@ fn scene(folder: &Path) -> Scene {
     if let Some(server_time) = scene.info.number("server_time_usec") {
         scene.unix_seconds = server_time / 1e6;
     }
+    // The peer was recorded with its defaults.
     for spec in ALL.iter().filter(|spec| spec.default_on) {
         let Build::FromReplies(build) = spec.build else {
             continue;

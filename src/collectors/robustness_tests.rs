@@ -168,6 +168,7 @@ fn without_info_every_collector_says_so() {
         let without = scene.with_context(|context| {
             let context = PollContext {
                 file_bytes: None,
+                clients: None,
                 sessions: &SessionKnowledge::default(),
                 info: None,
                 server: context.server,

@@ -2,7 +2,8 @@
 
 use super::identity::identify;
 use super::{
-    Build, CollectError, Expectations, Options, PollContext, Server, SessionKnowledge, Spec, Unavailable, config,
+    Build, CollectError, Expectations, Options, PollContext, Server, SessionKnowledge, Spec, Unavailable, client_list,
+    config,
 };
 use crate::metric::Samples;
 use crate::redis::{Command, Info, Reply};
@@ -37,6 +38,7 @@ impl Scene {
                 expect: Expectations::default(),
                 operations: crate::config::Operations::default(),
                 optional: crate::config::optional::Optional::default(),
+                config_all: false,
             },
             file_bytes: None,
             unix_seconds: 1_795_170_440.0,
@@ -68,7 +70,12 @@ impl Scene {
     }
 
     pub fn with_context<T>(&self, act: impl FnOnce(&PollContext<'_>) -> T) -> T {
+        let clients = match self.replies.get(&client_list::client_list()) {
+            Some(Reply::Bulk(text)) => Some(client_list::list::ClientList::parse(text)),
+            _ => None,
+        };
         act(&PollContext {
+            clients: clients.as_ref(),
             sessions: &SessionKnowledge::default(),
             info: Some(&self.info),
             server: &self.server,

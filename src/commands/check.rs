@@ -8,6 +8,7 @@ mod features;
 mod keys;
 mod lua;
 mod notifications;
+mod sentinel;
 mod session_probe;
 mod sessions;
 
@@ -228,6 +229,10 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     .map_err(|error| ("poll", error))?;
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
+    if poll.server.as_ref().is_some_and(|server| server.is_sentinel) {
+        sentinel::describe(report, &poll);
+        return Ok(poll.server);
+    }
     compatibility::describe(report, config, &poll);
     let is_replica = matches!(
         poll.info.as_ref().and_then(|info| info.get("role")),
@@ -284,6 +289,7 @@ fn describe_server(report: &mut Report, poll: &InfoPoll) {
         return;
     };
     let role = match info.get("role") {
+        _ if server.is_sentinel => "a Sentinel: it watches other servers and holds no keys",
         Some("master") => "primary",
         Some("slave" | "replica") => "replica: its sessions are counted at the primary",
         _ => "role unknown",

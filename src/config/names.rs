@@ -24,12 +24,13 @@ pub(super) enum Scope {
     Compatibility,
     LuaScript,
     Search,
+    ClientList,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -47,6 +48,7 @@ impl Scope {
         Self::Compatibility,
         Self::LuaScript,
         Self::Search,
+        Self::ClientList,
     ];
 
     /// The keys that this version reads there.
@@ -100,6 +102,7 @@ impl Scope {
                 "search",
                 "allowed_networks",
                 "cluster_hostnames",
+                "client_list",
             ],
             Self::Instance => &[
                 "name",
@@ -126,6 +129,7 @@ impl Scope {
                 "search",
                 "allowed_networks",
                 "cluster_hostnames",
+                "client_list",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -176,6 +180,7 @@ impl Scope {
             ],
             Self::LuaScript => &["file", "name", "read_only"],
             Self::Search => &["indexes"],
+            Self::ClientList => &["port", "max_clients"],
         }
     }
 
@@ -193,6 +198,7 @@ impl Scope {
             | Self::Source
             | Self::Encryption
             | Self::ApplicationMetric
+            | Self::ClientList
             | Self::KeyPattern
             | Self::NamedKey
             | Self::Compatibility
@@ -225,7 +231,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 4] = ["tls", "client_list", "key_groups", "streams"];
+pub(super) const LATER_COLLECTORS: [&str; 3] = ["tls", "key_groups", "streams"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two

@@ -87,10 +87,27 @@ pub struct LuaScript {
 }
 
 /// `client_list`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientListConfig {
     /// Whether `redis_connected_client_info` has the label `port`.
     pub port: bool,
+    /// Most clients that are shown, 0 to 10,000; 0 shows only how many are idle.
+    pub max_clients: usize,
+}
+
+/// Upper bound of `client_list.max_clients`: each is a dozen series, and this many a body of twenty megabytes.
+pub const MAX_SHOWN_CLIENTS: usize = 10_000;
+
+/// `client_list.max_clients`: a pool of every worker of a large application, and twelve thousand series.
+pub const DEFAULT_MAX_CLIENTS: usize = 1_000;
+
+impl Default for ClientListConfig {
+    fn default() -> Self {
+        Self {
+            port: false,
+            max_clients: DEFAULT_MAX_CLIENTS,
+        }
+    }
 }
 
 /// `search`.

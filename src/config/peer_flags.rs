@@ -283,7 +283,10 @@ impl PeerServers {
                 key_groups: self.groups(),
                 streams: self.streams(),
                 lua: self.scripts(decoder),
-                client_list: self.client_port.then_some(ClientListConfig { port: true }),
+                client_list: self.client_port.then_some(ClientListConfig {
+                    port: true,
+                    ..ClientListConfig::default()
+                }),
                 search: self
                     .search_indexes
                     .clone()

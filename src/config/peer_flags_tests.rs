@@ -254,7 +254,13 @@ fn every_switch_changes_what_it_names() {
         assert_eq!(switches(OFF), BTreeMap::new(), "{collector} is off by itself");
     }
     let port = optional(&[(ServerFlag::ExportClientPort, ON)]);
-    assert_eq!(port.client_list, Some(ClientListConfig { port: true }));
+    assert_eq!(
+        port.client_list,
+        Some(ClientListConfig {
+            port: true,
+            ..ClientListConfig::default()
+        })
+    );
     let search = optional(&[(ServerFlag::CheckSearchIndexes, text("^users"))]);
     let switched = |pairs: &[(ServerFlag, PeerValue)]| layer(&of(pairs)).unwrap().0.collectors;
     let alone = (ServerFlag::CheckSearchIndexes, text("^users"));

@@ -104,6 +104,7 @@ struct ShownInstance<'a> {
     check_keys: Vec<ShownPattern<'a>>,
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
+    client_list: ShownClientList,
     compatibility: ShownCompatibility<'a>,
     lua: Vec<ShownScript<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -219,6 +220,12 @@ struct ShownNamedKey<'a> {
 }
 
 #[derive(Serialize)]
+struct ShownClientList {
+    port: bool,
+    max_clients: usize,
+}
+
+#[derive(Serialize)]
 struct ShownMetric<'a> {
     name: &'static str,
     #[serde(rename = "type")]
@@ -293,6 +300,10 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         check_keys: shown_patterns(&instance.optional.keys.patterns),
         check_single_keys: instance.optional.keys.single.iter().map(shown_named_key).collect(),
         count_keys: shown_patterns(&instance.optional.keys.counted),
+        client_list: ShownClientList {
+            port: instance.optional.client_list.port,
+            max_clients: instance.optional.client_list.max_clients,
+        },
         compatibility: shown_compatibility(&instance.optional.compatibility),
         lua: instance
             .optional

@@ -3,6 +3,7 @@
 
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, application_metrics};
+use super::client_list::client_list;
 use super::cluster::{ClusterLayer, cluster_layer};
 use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
@@ -224,6 +225,7 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     layer.optional.compatibility = compatibility(decoder, fields);
     layer.optional.lua = scripts(decoder, fields, directory);
     layer.optional.search = search(decoder, fields);
+    layer.optional.client_list = client_list(decoder, fields);
     if let Some(field) = fields.get("environment") {
         layer.environment = decoder.text(field, &TextRule::line(MAX_NAME_BYTES));
     }

@@ -370,6 +370,7 @@ fn the_document_names_everything() {
         format_of(resolve::DEFAULT_PROBE_INTERVAL),
         resolve::DEFAULT_PROBE_PREFIX.to_owned(),
         super::application_metrics::DEFAULT_MAX_LABEL_VALUES.to_string(),
+        super::optional::DEFAULT_MAX_CLIENTS.to_string(),
     ] {
         assert!(
             text.contains(&format!("`{default}`")),

@@ -165,6 +165,9 @@ fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
 /// What `sessions: auto` found and was not sure of, and what keyspace notifications tell, as sentences.
 fn notes(details: &InstanceDetails) -> String {
     let mut sentences = Vec::new();
+    if details.is_sentinel {
+        sentences.push("this is a Sentinel: it watches other servers and holds no sessions".to_owned());
+    }
     if let Some(recognition) = &details.recognition {
         sentences.push(if recognition.accepted.is_empty() {
             format!(
@@ -277,6 +280,11 @@ mod tests {
             "recognised by the names of keys: phpredis; not sure about fiber: a mere shape; they are off"
         );
         assert_eq!(notes(&InstanceDetails::default()), "");
+        let sentinel = InstanceDetails {
+            is_sentinel: true,
+            ..InstanceDetails::default()
+        };
+        assert!(notes(&sentinel).starts_with("this is a Sentinel"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ features! {
     /// Every store has a capacity.
     CAPACITY = "capacity" "give every store a `capacity`";
     /// Connections by TLS, which need CLIENT LIST.
-    CLIENT_LIST = "client_list" "this version does not read CLIENT LIST";
+    CLIENT_LIST = "client_list" "this version does not count connections by TLS";
     /// The shares of values in the clear.
     ENCRYPTION = "encryption" "name the beginning of an encrypted value under `encryption` of a store, and let the user run GETRANGE on its keys";
     /// Creations and endings, and counts that are current between scans.

@@ -1,6 +1,8 @@
 //! One INFO poll: a single pipelined batch for all collectors, then each collector on its replies.
 
 use super::file_size::FileSize;
+use crate::collectors::client_list::{client_list, list::ClientList};
+use crate::collectors::sentinel;
 use crate::collectors::{self, Build, CollectError, Collector, Options, PollContext, Server, SessionKnowledge, Spec};
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
@@ -63,6 +65,7 @@ pub fn collectors_of(config: &InstanceConfig) -> Vec<RunningCollector> {
         expect: config.expect.clone(),
         operations: config.operations,
         optional: config.optional.clone(),
+        config_all: config.collectors.get("config_all").copied().unwrap_or(false),
     };
     collectors::ALL
         .iter()
@@ -130,6 +133,7 @@ pub async fn poll(
     let mut replies = HashMap::new();
     let info_command = info_command();
     let mut requests = requests_of(running, known);
+    let further = further.filter(|further| is_known_by(known, further));
     let wanted = std::iter::once(&info_command)
         .chain(requests.iter().flatten())
         .chain(further);
@@ -164,7 +168,9 @@ pub async fn poll(
         ..sessions.clone()
     };
     let server_or_unknown = server.as_ref().unwrap_or(&unknown_server);
+    let clients = parse_clients(&replies).await?;
     let context = PollContext {
+        clients: clients.as_ref(),
         info: info.as_ref(),
         server: server_or_unknown,
         replies: &replies,
@@ -186,6 +192,7 @@ pub async fn poll(
         requests.append(&mut further);
     }
     let context = PollContext {
+        clients: clients.as_ref(),
         info: info.as_ref(),
         server: server_or_unknown,
         replies: &replies,
@@ -202,7 +209,8 @@ pub async fn poll(
             Some(path) => collector.file_size.of(path, deadline).await,
             None => None,
         };
-        let result = collect(collector, &PollContext { file_bytes, ..context });
+        let result = collect(collector, &PollContext { file_bytes, ..context })
+            .or_else(|error| none_at_sentinels(error, server_or_unknown));
         outcomes.push(CollectorOutcome {
             name: collector.spec.name,
             result,
@@ -237,6 +245,38 @@ async fn parse_info(text: &bytes::Bytes) -> Result<Info, RedisError> {
     })
 }
 
+/// Goes through the reply of CLIENT LIST, if somebody asked for it, without holding up other instances: that of ten thousand clients has
+/// three megabytes.
+async fn parse_clients(replies: &HashMap<Command, Reply>) -> Result<Option<ClientList>, RedisError> {
+    let Some(Reply::Bulk(text) | Reply::Simple(text)) = replies.get(&client_list()) else {
+        return Ok(None);
+    };
+    if text.len() <= LARGE_INFO_BYTES {
+        return Ok(Some(ClientList::parse(text)));
+    }
+    let text = text.clone();
+    let parsed = tokio::task::spawn_blocking(move || ClientList::parse(&text)).await;
+    parsed.map(Some).map_err(|_| RedisError {
+        reason: Reason::Other,
+        message: "the reply of CLIENT LIST could not be parsed; please report this".to_owned(),
+    })
+}
+
+/// Whether it makes sense to send this to the server: one in Sentinel mode has few commands.
+fn is_known_by(server: Option<&Server>, command: &Command) -> bool {
+    !server.is_some_and(|server| server.is_sentinel) || sentinel::has_command(&command.name())
+}
+
+/// That a Sentinel lacks what it cannot have is no failure of the collector that would read it: there is nothing to show.
+fn none_at_sentinels(error: CollectError, server: &Server) -> Result<Samples, CollectError> {
+    match &error {
+        CollectError::Unavailable { command, .. } if server.is_sentinel && !sentinel::has_command(command) => {
+            Ok(Samples::new())
+        }
+        _ => Err(error),
+    }
+}
+
 /// Sends what is wanted, not known to be unavailable and not answered yet, as one batch; remembers what is refused.
 async fn ask<'a>(
     connection: &mut Connection,
@@ -267,7 +307,10 @@ async fn ask<'a>(
 
 /// What one collector asks for when it knows the replies so far. A panic in it asks for nothing; [`collect`] says that it panics.
 fn follow_up(running: &RunningCollector, context: &PollContext<'_>) -> Vec<Command> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.follow_up(context))).unwrap_or_default()
+    let asked = std::panic::catch_unwind(AssertUnwindSafe(|| running.collector.follow_up(context)));
+    let mut commands = asked.unwrap_or_default();
+    commands.retain(|command| is_known_by(Some(context.server), command));
+    commands
 }
 
 /// The file whose size one collector wants to know. A panic in it wants none; [`collect`] says that it panics.
@@ -299,7 +342,11 @@ fn info_error(reply: &Reply) -> RedisError {
 fn requests_of(running: &[RunningCollector], server: Option<&Server>) -> Vec<Vec<Command>> {
     running
         .iter()
-        .map(|running| running.collector.requests(server))
+        .map(|running| {
+            let mut commands = running.collector.requests(server);
+            commands.retain(|command| is_known_by(server, command));
+            commands
+        })
         .collect()
 }
 

@@ -134,6 +134,8 @@ pub struct Instance {
     name: Arc<str>,
     /// What the last INFO said; `None` before the first, or when it is denied.
     is_replica: Option<bool>,
+    /// What the last INFO said: a server in Sentinel mode holds no keys, so that nothing is looked for among them.
+    is_sentinel: bool,
     /// Whether INFO has been answered, be it by a denial: what may be scanned is known then.
     role_is_settled: bool,
     previous_refusals: Option<f64>,
@@ -194,6 +196,7 @@ impl Instance {
             label_block: publish::label_block(&config),
             name: config.name.as_str().into(),
             is_replica: None,
+            is_sentinel: false,
             role_is_settled: false,
             previous_refusals: None,
             info_failing: false,
@@ -389,6 +392,7 @@ impl Instance {
         self.last_success.clear();
         self.verdict = None;
         self.is_replica = None;
+        self.is_sentinel = false;
         self.role_is_settled = false;
         self.previous_refusals = None;
         self.info_failing = false;
@@ -438,9 +442,14 @@ impl Instance {
         self.config.collectors.get(collector).copied().unwrap_or(true)
     }
 
+    /// Whether the server may hold sessions at all: not one in Sentinel mode, which has no keys, and no Tile38, whose SCAN is another command.
+    fn has_sessions(&self) -> bool {
+        !self.is_sentinel && !self.config.optional.compatibility.tile38
+    }
+
     fn scans(&self) -> bool {
         let has_something = !self.stores.is_empty() || self.config.sessions.is_auto();
-        self.is_on("sessions") && has_something && self.is_replica != Some(true)
+        self.is_on("sessions") && has_something && self.is_replica != Some(true) && self.has_sessions()
     }
 
     /// Makes a section of samples and counts what it had to leave out.
@@ -504,3 +513,6 @@ impl Instance {
         );
     }
 }
+
+#[cfg(test)]
+mod tile38_tests;

@@ -33,6 +33,8 @@ pub struct InstanceDetails {
     /// Why the last poll of INFO brought none, in one sentence without secrets. `None` when it brought one, before the first, and
     /// while no collector wants it.
     pub info_failure: Option<String>,
+    /// The server runs in Sentinel mode, by its last INFO: it watches other servers and holds no keys.
+    pub is_sentinel: bool,
     /// Session stores with their last count, absent when unknown or too old.
     pub sessions: Vec<StoreFacts>,
     /// Nearly all keys of the server are sessions by the scans so far, so that what it counts over all keys speaks of them; with the

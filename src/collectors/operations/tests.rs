@@ -41,6 +41,7 @@ fn poll_scene(
     scene.with_context(|context| {
         collector.collect(&PollContext {
             file_bytes: None,
+            clients: None,
             info: context.info,
             server: context.server,
             replies: context.replies,
@@ -313,6 +314,7 @@ fn without_info_nothing_is_known() {
     let outcome = scene.with_context(|context| {
         collector(Operations::On).collect(&PollContext {
             file_bytes: None,
+            clients: None,
             info: None,
             server: context.server,
             replies: context.replies,

@@ -142,7 +142,8 @@ fn is_on(config: &InstanceConfig) -> bool {
 impl Instance {
     /// One turn.
     pub(super) async fn on_application(&mut self) {
-        if !self.application.is_on {
+        // A Sentinel has no keys, so that nothing of the application is there.
+        if !self.application.is_on || self.is_sentinel {
             return;
         }
         let started = Instant::now();

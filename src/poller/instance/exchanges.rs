@@ -244,6 +244,7 @@ impl Instance {
     fn note_role(&mut self, info: &Info) {
         let is_replica = matches!(info.get("role"), Some("slave" | "replica"));
         self.scans.replication_id = info.get("master_replid").map(|id| id.trim().to_owned());
+        self.note_mode();
         let before = self.is_replica.replace(is_replica);
         match (before, is_replica) {
             (Some(false) | None, true) => {
@@ -253,6 +254,21 @@ impl Instance {
             (Some(true), false) => self.scan.hasten(Instant::now()),
             _ => {}
         }
+    }
+
+    /// A server that runs in Sentinel mode now has no sessions, whatever was counted before it was started again as one.
+    fn note_mode(&mut self) {
+        let is_sentinel = self.server.as_ref().is_some_and(|server| server.is_sentinel);
+        if is_sentinel && !self.is_sentinel {
+            self.give_up_scan();
+            self.withdraw_sessions();
+            tracing::info!(
+                instance = %self.name,
+                "this is a Sentinel: it watches other servers and holds no keys, so that no sessions are looked for"
+            );
+        }
+        self.is_sentinel = is_sentinel;
+        self.details.is_sentinel = is_sentinel;
     }
 
     fn note_info(&mut self, info: &Info) {

@@ -21,7 +21,7 @@ impl Instance {
         let is_primary = self.is_replica != Some(true);
         let leaves_alone = self.config.optional.compatibility.keys_at_replicas_only;
         let has_work = !keys::collectors(&self.config).is_empty();
-        has_work && !(leaves_alone && is_primary && self.config.scan_from.is_empty())
+        has_work && self.has_sessions() && !(leaves_alone && is_primary && self.config.scan_from.is_empty())
     }
 
     /// Warns of what becomes visible to everybody who may scrape: names of keys, and values.

@@ -221,7 +221,7 @@ impl Instance {
         self.learn_role().await;
         // Before the role is judged: it may reconnect, and what is then at the other end is asked about before the next probe.
         self.ping_between(started).await;
-        if self.is_replica == Some(true) {
+        if self.is_replica == Some(true) || !self.has_sessions() {
             self.leave_replica_alone();
             return;
         }

@@ -192,6 +192,7 @@ impl Instance {
         !self.counts.listening.is_forbidden
             && self.is_on("events")
             && self.is_replica != Some(true)
+            && self.has_sessions()
             && self.stores.iter().any(|store| store.events != EventsMode::Off)
     }
 

@@ -1,0 +1,23 @@
+//! What `check` says about a server in Sentinel mode, in place of everything about keys.
+
+use super::Report;
+use crate::poller::info_poll::InfoPoll;
+
+/// Says what there is not, and how many primaries are watched.
+pub(super) fn describe(report: &mut Report, poll: &InfoPoll) {
+    report.line(
+        "sessions",
+        "not looked for: this is a Sentinel, and the servers that it watches hold the keys; name those as instances of their own",
+    );
+    let watched = poll.info.as_ref().and_then(|info| info.number("sentinel_masters"));
+    let sentence = match watched {
+        None => "INFO does not say which primaries are watched".to_owned(),
+        Some(0.0) => {
+            "watches no primary: `SENTINEL MONITOR` or a line `sentinel monitor` of its configuration names one"
+                .to_owned()
+        }
+        Some(1.0) => "watches one primary".to_owned(),
+        Some(watched) => format!("watches {watched} primaries"),
+    };
+    report.line("sentinel", &sentence);
+}
