@@ -28,6 +28,7 @@ pub mod events;
 pub mod expectations;
 pub mod facts;
 pub mod identity;
+pub mod key_groups;
 pub mod keyspace;
 mod known_fields;
 pub mod latency;
@@ -42,6 +43,7 @@ pub mod session_probe;
 pub mod sessions;
 pub mod slowlog;
 pub mod stats;
+pub mod streams;
 pub mod system;
 pub mod table;
 
@@ -132,6 +134,8 @@ pub const ALL: &[&Spec] = &[
     &system::SPEC,
     &modules::SPEC,
     &cluster_slot_stats::SPEC,
+    &key_groups::SPEC,
+    &streams::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.

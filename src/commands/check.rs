@@ -4,6 +4,7 @@ mod application;
 mod as_file;
 mod compatibility;
 mod features;
+mod groups_and_streams;
 mod keys;
 mod notifications;
 mod session_probe;
@@ -239,6 +240,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     keys::describe(report, config, &mut connection, is_replica)
         .await
         .map_err(|error| ("keys", error))?;
+    groups_and_streams::describe(report, config, &mut connection).await?;
     let counted = sessions::describe(report, config, is_replica).await;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
     let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;

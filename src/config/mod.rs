@@ -14,6 +14,7 @@ pub mod environment;
 pub mod freshness;
 mod globs;
 mod key_checks;
+mod key_groups;
 mod key_patterns;
 mod names;
 pub mod optional;
@@ -30,6 +31,7 @@ pub mod resolve;
 mod schema;
 pub mod source;
 mod stores;
+mod streams;
 mod tree;
 pub mod types;
 

@@ -22,12 +22,16 @@ pub(super) enum Scope {
     /// An item of `check_single_keys`.
     NamedKey,
     Compatibility,
+    KeyGroups,
+    Streams,
+    /// An item of `streams.keys`.
+    StreamKey,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -43,6 +47,9 @@ impl Scope {
         Self::KeyPattern,
         Self::NamedKey,
         Self::Compatibility,
+        Self::KeyGroups,
+        Self::Streams,
+        Self::StreamKey,
     ];
 
     /// The keys that this version reads there.
@@ -84,6 +91,8 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "key_groups",
+                "streams",
             ],
             Self::Instance => &[
                 "name",
@@ -106,6 +115,8 @@ impl Scope {
                 "check_single_keys",
                 "count_keys",
                 "compatibility",
+                "key_groups",
+                "streams",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -132,6 +143,9 @@ impl Scope {
             Self::Encryption => &["expect_prefix"],
             Self::KeyPattern => &["match", "databases"],
             Self::NamedKey => &["key", "database", "value"],
+            Self::KeyGroups => &["patterns", "max_groups", "databases"],
+            Self::Streams => &["patterns", "keys", "consumers"],
+            Self::StreamKey => &["key", "database"],
             Self::ApplicationMetric => &[
                 "name",
                 "type",
@@ -173,7 +187,10 @@ impl Scope {
             | Self::ApplicationMetric
             | Self::KeyPattern
             | Self::NamedKey
-            | Self::Compatibility => &[],
+            | Self::Compatibility
+            | Self::KeyGroups
+            | Self::Streams
+            | Self::StreamKey => &[],
         }
     }
 }
@@ -203,7 +220,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 6] = ["tls", "client_list", "key_groups", "streams", "lua", "search"];
+pub(super) const LATER_COLLECTORS: [&str; 4] = ["tls", "client_list", "lua", "search"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two

@@ -1,8 +1,7 @@
 //! The running configuration as YAML, for `/config`. Every secret is shown as `<secret>`; all else reads back as it runs.
 
 use super::duration::format_duration;
-use super::optional::Compatibility;
-use super::optional::{KeyPattern, NamedKey};
+use super::optional::{Compatibility, KeyPattern, NamedKey, StreamsConfig};
 use super::own_metrics;
 use super::pattern::IdPattern;
 use super::presets::{KeyType, TtlKind};
@@ -90,6 +89,9 @@ struct ShownInstance<'a> {
     check_keys: Vec<ShownPattern<'a>>,
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_groups: Option<ShownKeyGroups<'a>>,
+    streams: ShownStreams<'a>,
     compatibility: ShownCompatibility<'a>,
 }
 
@@ -198,6 +200,28 @@ struct ShownNamedKey<'a> {
 }
 
 #[derive(Serialize)]
+struct ShownKeyGroups<'a> {
+    patterns: &'a [String],
+    max_groups: usize,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    databases: &'a [u32],
+}
+
+#[derive(Serialize)]
+struct ShownStreams<'a> {
+    patterns: Vec<ShownPattern<'a>>,
+    keys: Vec<ShownStreamKey<'a>>,
+    consumers: bool,
+}
+
+#[derive(Serialize)]
+struct ShownStreamKey<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<u32>,
+}
+
+#[derive(Serialize)]
 struct ShownMetric<'a> {
     name: &'static str,
     #[serde(rename = "type")]
@@ -260,6 +284,12 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         check_keys: shown_patterns(&instance.optional.keys.patterns),
         check_single_keys: instance.optional.keys.single.iter().map(shown_named_key).collect(),
         count_keys: shown_patterns(&instance.optional.keys.counted),
+        key_groups: instance.optional.key_groups.as_ref().map(|groups| ShownKeyGroups {
+            patterns: &groups.patterns,
+            max_groups: groups.max_groups,
+            databases: &groups.databases,
+        }),
+        streams: shown_streams(&instance.optional.streams),
         compatibility: shown_compatibility(&instance.optional.compatibility),
     }
 }
@@ -355,6 +385,18 @@ fn shown_named_key(key: &NamedKey) -> ShownNamedKey<'_> {
         key: &key.key,
         database: key.database,
         value: key.export_value,
+    }
+}
+
+fn shown_streams(streams: &StreamsConfig) -> ShownStreams<'_> {
+    let keys = streams.single.iter().map(|named| ShownStreamKey {
+        key: &named.key,
+        database: named.database,
+    });
+    ShownStreams {
+        patterns: shown_patterns(&streams.patterns),
+        keys: keys.collect(),
+        consumers: streams.consumers,
     }
 }
 

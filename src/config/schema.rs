@@ -7,6 +7,7 @@ use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
 use super::key_checks::key_checks;
+use super::key_groups::key_groups;
 use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
 };
@@ -14,6 +15,7 @@ use super::optional::OptionalLayer;
 use super::password_map::{self, PasswordDraft};
 use super::problem::Place;
 use super::stores::sessions;
+use super::streams::streams;
 use super::tree::{Kind, Node};
 use super::types::{Address, PasswordSource, Secret};
 use super::{Operations, Persistence, SessionsConfig};
@@ -218,6 +220,8 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     };
     key_checks(decoder, fields, &mut layer.optional);
     layer.optional.compatibility = compatibility(decoder, fields);
+    layer.optional.key_groups = key_groups(decoder, fields);
+    layer.optional.streams = streams(decoder, fields);
     if let Some(field) = fields.get("environment") {
         layer.environment = decoder.text(field, &TextRule::line(MAX_NAME_BYTES));
     }

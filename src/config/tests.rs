@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 mod application_metrics;
 mod flags;
 mod key_checks;
+mod key_groups;
 mod sessions;
 
 /// Every secret of the fixtures contains this word and nothing else does.
