@@ -123,7 +123,8 @@ pub fn render_markdown(extra: &[Group<'_>]) -> String {
         `instance` and the instance's own labels. What could not be read is absent, never 0.\n\n\
         Labels are bounded: at most 1000 commands (`cmd`), 1000 databases (`db`), 1000 parameters of the server (`key` of \
         `redis_config_*`), 256 threads (`thread`) and 128 errors (`err`); \
-         `key` at most `limits.checked_keys` names of keys that a pattern finds; every other label at most `limits.label_values` values. What is left out is counted in \
+         `key` at most `limits.checked_keys` names of keys that a pattern finds; `key_group` at most `max_groups` and one per database, \
+        `stream` 1000 per database that patterns find and as many that are named, `group` 100 per stream, `consumer` 100 per group; every other label at most `limits.label_values` values. What is left out is counted in \
         `redis_session_exporter_series_dropped_total{reason=\"label_values\"}`.\n"
         .to_owned();
     for (group, schedule) in groups(extra) {
@@ -247,7 +248,7 @@ mod tests {
         let contract = "ping connect server memory clients stats persistence replication cpu commandstats latency slowlog \
                         errorstats keyspace cluster config sessions events operations session_probe application";
         let optional = "check_keys check_single_keys count_keys config_all system modules cluster_slot_stats lua search client_list sentinel \
-                        sentinel_peers tile38";
+                        sentinel_peers tile38 key_groups streams";
         let all = format!("{contract} {optional}");
         assert_eq!(names, all.split_whitespace().collect::<Vec<_>>());
         let is_optional = |name: &str| optional.split_whitespace().any(|optional| optional == name);

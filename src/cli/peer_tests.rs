@@ -373,7 +373,7 @@ fn passwords_on_the_command_line_are_used_and_named() {
 }
 
 /// Sections that the file does not know yet, by the flags that fill them. Whoever adds a section takes its flags away here.
-const NO_SECTION_YET: &[&str] = &["--check-key-groups", "--check-streams", "--check-single-streams"];
+const NO_SECTION_YET: &[&str] = &[];
 
 /// What must stand beside a flag to give it a meaning.
 fn beside(flag: &PeerFlag, folder: &Path) -> Vec<String> {

@@ -29,6 +29,7 @@ pub mod events;
 pub mod expectations;
 pub mod facts;
 pub mod identity;
+pub mod key_groups;
 pub mod keyspace;
 mod known_fields;
 mod label_text;
@@ -48,6 +49,7 @@ pub mod session_probe;
 pub mod sessions;
 pub mod slowlog;
 pub mod stats;
+pub mod streams;
 pub mod system;
 pub mod table;
 pub mod tile38;
@@ -145,6 +147,8 @@ pub const ALL: &[&Spec] = &[
     &sentinel::SPEC,
     &sentinel_peers::SPEC,
     &tile38::SPEC,
+    &key_groups::SPEC,
+    &streams::SPEC,
 ];
 
 /// What of the configuration a collector may need when it is built.

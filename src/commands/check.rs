@@ -5,6 +5,7 @@ mod as_file;
 mod clusters;
 mod compatibility;
 mod features;
+mod groups_and_streams;
 mod keys;
 mod lua;
 mod notifications;
@@ -260,6 +261,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     lua::describe(report, config, &mut connection)
         .await
         .map_err(|error| ("lua", error))?;
+    groups_and_streams::describe(report, config, &mut connection).await?;
     let counted = sessions::describe(report, config, is_replica).await;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
     let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;

@@ -16,6 +16,7 @@ pub mod environment;
 pub mod freshness;
 mod globs;
 mod key_checks;
+mod key_groups;
 mod key_patterns;
 mod lua;
 mod names;
@@ -35,6 +36,7 @@ mod schema;
 mod search;
 pub mod source;
 mod stores;
+mod streams;
 mod tree;
 pub mod types;
 

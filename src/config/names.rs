@@ -25,12 +25,16 @@ pub(super) enum Scope {
     LuaScript,
     Search,
     ClientList,
+    KeyGroups,
+    Streams,
+    /// An item of `streams.keys`.
+    StreamKey,
 }
 
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -49,6 +53,9 @@ impl Scope {
         Self::LuaScript,
         Self::Search,
         Self::ClientList,
+        Self::KeyGroups,
+        Self::Streams,
+        Self::StreamKey,
     ];
 
     /// The keys that this version reads there.
@@ -103,6 +110,8 @@ impl Scope {
                 "allowed_networks",
                 "cluster_hostnames",
                 "client_list",
+                "key_groups",
+                "streams",
             ],
             Self::Instance => &[
                 "name",
@@ -130,6 +139,8 @@ impl Scope {
                 "allowed_networks",
                 "cluster_hostnames",
                 "client_list",
+                "key_groups",
+                "streams",
             ],
             Self::Expect => &["maxmemory_policy", "persistence"],
             Self::SessionProbe => &["enabled", "interval", "prefix"],
@@ -156,6 +167,9 @@ impl Scope {
             Self::Encryption => &["expect_prefix"],
             Self::KeyPattern => &["match", "databases"],
             Self::NamedKey => &["key", "database", "value"],
+            Self::KeyGroups => &["patterns", "max_groups", "databases"],
+            Self::Streams => &["patterns", "keys", "consumers"],
+            Self::StreamKey => &["key", "database"],
             Self::ApplicationMetric => &[
                 "name",
                 "type",
@@ -203,7 +217,10 @@ impl Scope {
             | Self::NamedKey
             | Self::Compatibility
             | Self::LuaScript
-            | Self::Search => &[],
+            | Self::Search
+            | Self::KeyGroups
+            | Self::Streams
+            | Self::StreamKey => &[],
         }
     }
 }
@@ -231,7 +248,7 @@ pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
 }
 
 /// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 3] = ["tls", "key_groups", "streams"];
+pub(super) const LATER_COLLECTORS: [&str; 1] = ["tls"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two

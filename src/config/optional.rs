@@ -44,6 +44,8 @@ pub struct KeyGroupsConfig {
     pub patterns: Vec<String>,
     /// Most groups per database; the rest is counted together as `overflow`.
     pub max_groups: usize,
+    /// The databases whose keys are counted; empty for every one that holds keys, as the peer does it.
+    pub databases: Vec<u32>,
 }
 
 /// `streams`.

@@ -13,6 +13,7 @@ use super::pattern::IdPattern;
 use super::peer_text::{PeerKey, csv_fields, go_duration, peer_keys};
 use super::resolve::DEFAULT_PING_INTERVAL;
 use super::schema::{Layer, PollLayer};
+use crate::keys::lua_pattern::LuaPattern;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -163,6 +164,10 @@ impl PeerServers {
             ServerFlag::StreamsExcludeConsumerMetrics => self.without_consumers = on,
             ServerFlag::CheckKeyGroups => {
                 self.key_groups = csv_fields(value.text()).map_err(|error| error.to_string())?;
+                for (index, pattern) in self.key_groups.iter().enumerate() {
+                    let wrong = |error| format!("pattern {} of the list {error}", index + 1);
+                    LuaPattern::new(pattern.as_bytes()).map_err(wrong)?;
+                }
             }
             ServerFlag::MaxDistinctKeyGroups => self.max_key_groups = Some(key_group_limit(value)?),
             ServerFlag::Script => {
@@ -311,6 +316,7 @@ impl PeerServers {
         some(self.key_groups.clone()).map(|patterns| KeyGroupsConfig {
             patterns,
             max_groups: self.max_key_groups.unwrap_or(DEFAULT_KEY_GROUPS),
+            databases: Vec::new(),
         })
     }
 

@@ -128,6 +128,8 @@ fn groups_are_csv_with_a_limit() {
         .unwrap();
     assert_eq!(groups.patterns, ["^(.*):[^:]+$", "a,b"]);
     assert_eq!(groups.max_groups, 100);
+    let wrong = error(ServerFlag::CheckKeyGroups, &text("^(.*):,[a"));
+    assert!(wrong.starts_with("pattern 2 of the list has a `[`"), "{wrong}");
     let given = [
         (ServerFlag::CheckKeyGroups, text("x")),
         (ServerFlag::MaxDistinctKeyGroups, PeerValue::Number(7)),

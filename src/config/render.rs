@@ -2,8 +2,7 @@
 
 use super::cluster::{ClusterConfig, Hostnames};
 use super::duration::format_duration;
-use super::optional::Compatibility;
-use super::optional::{KeyPattern, NamedKey};
+use super::optional::{Compatibility, KeyPattern, NamedKey, StreamsConfig};
 use super::own_metrics;
 use super::pattern::IdPattern;
 use super::presets::{KeyType, TtlKind};
@@ -105,6 +104,9 @@ struct ShownInstance<'a> {
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
     client_list: ShownClientList,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_groups: Option<ShownKeyGroups<'a>>,
+    streams: ShownStreams<'a>,
     compatibility: ShownCompatibility<'a>,
     lua: Vec<ShownScript<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,6 +228,28 @@ struct ShownClientList {
 }
 
 #[derive(Serialize)]
+struct ShownKeyGroups<'a> {
+    patterns: &'a [String],
+    max_groups: usize,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    databases: &'a [u32],
+}
+
+#[derive(Serialize)]
+struct ShownStreams<'a> {
+    patterns: Vec<ShownPattern<'a>>,
+    keys: Vec<ShownStreamKey<'a>>,
+    consumers: bool,
+}
+
+#[derive(Serialize)]
+struct ShownStreamKey<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<u32>,
+}
+
+#[derive(Serialize)]
 struct ShownMetric<'a> {
     name: &'static str,
     #[serde(rename = "type")]
@@ -304,6 +328,12 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
             port: instance.optional.client_list.port,
             max_clients: instance.optional.client_list.max_clients,
         },
+        key_groups: instance.optional.key_groups.as_ref().map(|groups| ShownKeyGroups {
+            patterns: &groups.patterns,
+            max_groups: groups.max_groups,
+            databases: &groups.databases,
+        }),
+        streams: shown_streams(&instance.optional.streams),
         compatibility: shown_compatibility(&instance.optional.compatibility),
         lua: instance
             .optional
@@ -429,6 +459,18 @@ fn shown_named_key(key: &NamedKey) -> ShownNamedKey<'_> {
         key: &key.key,
         database: key.database,
         value: key.export_value,
+    }
+}
+
+fn shown_streams(streams: &StreamsConfig) -> ShownStreams<'_> {
+    let keys = streams.single.iter().map(|named| ShownStreamKey {
+        key: &named.key,
+        database: named.database,
+    });
+    ShownStreams {
+        patterns: shown_patterns(&streams.patterns),
+        keys: keys.collect(),
+        consumers: streams.consumers,
     }
 }
 

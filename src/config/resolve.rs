@@ -11,7 +11,7 @@ use super::freshness::DEADLINES_PER_POLL;
 use super::globs::literal_prefix;
 use super::key_patterns::{weight_of_named_keys, weight_of_patterns};
 use super::names::known_collectors;
-use super::optional::{self, KeyPattern, NamedKey, OptionalLayer};
+use super::optional::{self, KeyGroupsConfig, KeyPattern, NamedKey, OptionalLayer};
 use super::password_map::PasswordDraft;
 use super::presets;
 use super::problem::Place;
@@ -263,7 +263,17 @@ fn weight_of_keys(layers: [&OptionalLayer; 3]) -> usize {
         let nearest = layers.into_iter().find_map(read);
         nearest.map(weight_of_named_keys).unwrap_or_default()
     };
+    let groups = layers.into_iter().find_map(|layer| layer.key_groups.as_ref());
+    let of_groups = |groups: &KeyGroupsConfig| {
+        let texts: usize = groups
+            .patterns
+            .iter()
+            .map(|pattern| pattern.len() + size_of::<String>())
+            .sum();
+        texts + size_of_val(&*groups.databases)
+    };
     patterns(|layer| layer.check_keys.as_deref())
+        + groups.map(of_groups).unwrap_or_default()
         + patterns(|layer| layer.count_keys.as_deref())
         + named(|layer| layer.check_single_keys.as_deref())
         + patterns(|layer| layer.streams.as_ref().map(|streams| &*streams.patterns))

@@ -9,6 +9,7 @@ use super::compatibility::compatibility;
 use super::decode::{Decoder, Field, Fields, Located, TextRule, shown_key};
 use super::globs::SPECIAL;
 use super::key_checks::key_checks;
+use super::key_groups::key_groups;
 use super::lua::scripts;
 use super::names::{
     EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
@@ -19,6 +20,7 @@ use super::problem::Place;
 use super::resolve::MAX_INSTANCES;
 use super::search::search;
 use super::stores::sessions;
+use super::streams::streams;
 use super::tree::{Kind, Node};
 use super::types::{Address, PasswordSource, Secret};
 use super::{Operations, Persistence, SessionsConfig};
@@ -226,6 +228,8 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     layer.optional.lua = scripts(decoder, fields, directory);
     layer.optional.search = search(decoder, fields);
     layer.optional.client_list = client_list(decoder, fields);
+    layer.optional.key_groups = key_groups(decoder, fields);
+    layer.optional.streams = streams(decoder, fields);
     if let Some(field) = fields.get("environment") {
         layer.environment = decoder.text(field, &TextRule::line(MAX_NAME_BYTES));
     }

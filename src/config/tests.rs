@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 mod application_metrics;
 mod flags;
 mod key_checks;
+mod key_groups;
 mod lua_search;
 mod sessions;
 

@@ -5,9 +5,14 @@
 pub mod check_keys;
 pub mod count_keys;
 mod inspect;
+pub mod key_groups;
 pub mod label;
+pub mod lua_pattern;
 mod seen;
 pub mod single_keys;
+pub mod streams;
+#[cfg(test)]
+mod testing;
 
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
@@ -116,7 +121,8 @@ pub fn collectors(config: &InstanceConfig) -> BTreeSet<&'static str> {
         (check_keys::COLLECTOR, !optional.keys.patterns.is_empty()),
         (single_keys::COLLECTOR, !optional.keys.single.is_empty()),
         (count_keys::COLLECTOR, !optional.keys.counted.is_empty()),
-        // key_groups and streams: a line each.
+        (key_groups::COLLECTOR, optional.key_groups.is_some()),
+        (streams::COLLECTOR, !optional.streams.is_empty()),
     ];
     let running = have_work
         .into_iter()
@@ -137,14 +143,26 @@ pub fn databases(config: &InstanceConfig) -> BTreeSet<u32> {
     if is_on(config, count_keys::COLLECTOR) {
         databases.extend(keys.counted.iter().flat_map(|pattern| &pattern.databases));
     }
-    // streams: the databases of its patterns and keys.
+    if is_on(config, key_groups::COLLECTOR) {
+        let groups = config.optional.key_groups.iter();
+        databases.extend(groups.flat_map(|groups| &groups.databases));
+        // Known without INFO, which says the others.
+        if needs_every_database(config) {
+            databases.insert(config.address.database);
+        }
+    }
+    if is_on(config, streams::COLLECTOR) {
+        let streams = &config.optional.streams;
+        databases.extend(streams.patterns.iter().flat_map(|pattern| &pattern.databases));
+        databases.extend(streams.single.iter().filter_map(|key| key.database));
+    }
     databases
 }
 
 /// Whether a task looks at every database that holds keys, whichever these are.
-pub fn needs_every_database(_config: &InstanceConfig) -> bool {
-    // key_groups does.
-    false
+pub fn needs_every_database(config: &InstanceConfig) -> bool {
+    let groups = config.optional.key_groups.as_ref();
+    is_on(config, key_groups::COLLECTOR) && groups.is_some_and(|groups| groups.databases.is_empty())
 }
 
 /// The tasks for one database in one pass, of the kind that is wanted.
@@ -153,7 +171,8 @@ pub fn tasks(context: &KeyContext<'_>) -> Vec<CollectorTask> {
     check_keys::push_tasks(context, &mut tasks);
     single_keys::push_tasks(context, &mut tasks);
     count_keys::push_tasks(context, &mut tasks);
-    // key_groups and streams: a line each.
+    key_groups::push_tasks(context, &mut tasks);
+    streams::push_tasks(context, &mut tasks);
     tasks.retain(|task| task.task.needs_scan() == context.by_scan);
     tasks
 }

@@ -8,6 +8,7 @@ use super::self_metrics as own;
 use crate::collectors::{connect, ping, sessions};
 use crate::config::{InstanceConfig, StoreConfig};
 use crate::exposition::chunk::{self, Chunk};
+use crate::keys::key_groups;
 use crate::metric::{Descriptor, Distribution, Label, Samples, Value};
 use crate::redis::{Handshake, Reason};
 use crate::sessions::figures::{Estimate, StoreFigures};
@@ -297,5 +298,7 @@ fn peer_samples(instance: &Instance, samples: &mut Samples) {
         count: polls.count,
     };
     samples.push_value(&own::PEER_SCRAPE_DURATION, Vec::new(), summary);
-    samples.push(&own::PEER_KEY_GROUPS_DURATION, 0.0);
+    let key_groups = instance.collector_states.get(key_groups::COLLECTOR);
+    let milliseconds = key_groups.map_or(0.0, |state| state.duration.as_secs_f64() * 1000.0);
+    samples.push(&own::PEER_KEY_GROUPS_DURATION, milliseconds.trunc());
 }

@@ -62,7 +62,7 @@ descriptors! {
     /// Sum and count of INFO poll durations.
     PEER_SCRAPE_DURATION = Summary "redis_exporter_scrape_duration_seconds" []
         "Durations of INFO polls, as sum and count. Under the name of redis_exporter, where it timed scrapes.";
-    /// Always 0 here.
+    /// Milliseconds of the last pass that counted key groups.
     PEER_KEY_GROUPS_DURATION = Gauge "redis_last_key_groups_scrape_duration_milliseconds" []
-        "Time that the last collection of key groups took; 0 while no key group is configured, as in redis_exporter.";
+        "Milliseconds that the last pass over the keys took which counted key groups, whatever else it did; 0 while none is configured, as in redis_exporter.";
 }
