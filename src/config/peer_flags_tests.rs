@@ -266,7 +266,10 @@ fn every_switch_changes_what_it_names() {
     let search = optional(&[(ServerFlag::CheckSearchIndexes, text("^users"))]);
     let switched = |pairs: &[(ServerFlag, PeerValue)]| layer(&of(pairs)).unwrap().0.collectors;
     let alone = (ServerFlag::CheckSearchIndexes, text("^users"));
-    assert_eq!(switched(&[alone.clone()]), BTreeMap::from([("search", false)]));
+    assert_eq!(
+        switched(std::slice::from_ref(&alone)),
+        BTreeMap::from([("search", false)])
+    );
     let both = [alone, (ServerFlag::IncludeSearchIndexesMetrics, ON)];
     assert_eq!(switched(&both), BTreeMap::from([("search", true)]));
     let indexes = search.search.unwrap().indexes.unwrap();
