@@ -22,12 +22,13 @@ $(STAGES):
 matrix: ## the server and end-to-end tests against every server, Prometheus and peer that Debian packages
 	@tests/stages.sh matrix
 
-bench: ## micro-benchmarks, side by side with redis_exporter on one server, and what counting sessions costs
+bench: ## micro-benchmarks, side by side with redis_exporter on one server, what counting sessions costs, and every optional group
 	@tests/servers/install.sh --bench
 	cargo bench --locked
 	cargo build --locked --release
 	@benches/compare/compare.py
 	@benches/compare/scan.py
+	@benches/compare/optional.py
 
 soak: ## every fault in a loop for SOAK_SECONDS (default 1200): memory, tasks and descriptors must stay flat
 	@tests/servers/install.sh
