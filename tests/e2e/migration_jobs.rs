@@ -173,6 +173,8 @@ fn the_multi_target_job_works_unchanged() {
 #[test]
 fn a_cluster_is_found_by_the_job_unchanged() {
     let cluster = RedisCluster::start(&[]);
+    // Three keys, of which one is likely elsewhere than another.
+    cluster.fill("user_", 3);
     let page = Page::read();
     let names = cluster.names();
     let exporter = ours(&page.docker_run("cluster", &[("node-1:6379", &names[0])]));
@@ -199,7 +201,15 @@ fn a_cluster_is_found_by_the_job_unchanged() {
     let file = folder.path().join("passwords.json");
     std::fs::write(&file, serde_json::Value::Object(entries).to_string()).unwrap();
     let argument = format!("--redis.password-file={}", file.display());
-    let by_file = Exporter::start_bare(&["--is-cluster", "--redis.addr=", &argument], &[]);
+    let by_file = Exporter::start_bare(
+        &[
+            "--is-cluster",
+            "--redis.addr=",
+            &argument,
+            "--check-single-keys=user_0,user_1,user_2",
+        ],
+        &[],
+    );
     let left_out = |scrape: &crate::support::scrape::Scrape| {
         scrape.sum("redis_session_exporter_cluster_nodes_left_out", &[("reason", "name")])
     };
@@ -208,6 +218,12 @@ fn a_cluster_is_found_by_the_job_unchanged() {
         left_out(scrape) == 30.0 && names.iter().all(|name| is_up(scrape, name))
     });
     assert_eq!(scrape.all("redis_up", &[]).count(), 6);
+    // A key that is named in full is found on the node that has it.
+    by_file.wait_for("the keys", SEEN_BOUND, |scrape| {
+        ["user_0", "user_1", "user_2"]
+            .iter()
+            .all(|key| scrape.has("redis_key_size", &[("key", key)]))
+    });
     let list = by_file.get("/discover-cluster-nodes").json();
     let targets = list.as_array().unwrap().iter();
     let mut targets: Vec<String> = targets
