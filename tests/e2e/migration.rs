@@ -127,6 +127,59 @@ fn the_image_is_swapped_and_nothing_else() {
     }
 }
 
+/// The rights that redis_exporter's documentation gives its user, but for `arcount`, which only newer servers know.
+const RIGHTS_THERE: &str = "+client +ping +info +config|get +cluster|info +slowlog +latency +memory +select +get +scan +xinfo +type \
+    +pfcount +strlen +llen +scard +zcard +hlen +xlen +eval allkeys";
+
+#[test]
+fn a_user_made_for_redis_exporter_needs_two_rights_more() {
+    let server = sessions();
+    server.command(&["XADD", "stream", "*", "a", "b"]);
+    server.command(&["LPUSH", "queue", "a"]);
+    let words: Vec<&str> = ["ACL", "SETUSER", "exporter", "on", ">pw"]
+        .into_iter()
+        .chain(RIGHTS_THERE.split_whitespace())
+        .collect();
+    server.command(&words);
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.lua");
+    std::fs::write(&script, "return {'answer', '42'}").unwrap();
+    let flags = [
+        "--check-single-keys=user_count",
+        "--check-keys=queue*",
+        "--count-keys=sess:*",
+        "--check-streams=stream*",
+        "--check-key-groups=^([^:]+):.*$",
+        "--export-client-list",
+        "--include-config-metrics",
+        "--include-system-metrics",
+    ];
+    let mut arguments = flags.map(str::to_owned).to_vec();
+    arguments.push(format!("--script={}", script.display()));
+    let variables = [
+        ("REDIS_ADDR", server.address()),
+        ("REDIS_USER", "exporter".to_owned()),
+        ("REDIS_PASSWORD", "pw".to_owned()),
+    ];
+    let container = Container {
+        image: "redis-session-exporter:latest".to_owned(),
+        arguments,
+        variables: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+    };
+    let without = ["redis_key_value", "redis_script_result", "redis_script_values"];
+    let (_, after, exporter) = swapped(&container, &without);
+    for name in without {
+        assert!(!after.has(name, &[]), "{name} needs no further right");
+    }
+    drop(exporter);
+    let granted = Page::read().block("acl", &[]);
+    let granted = granted.strip_prefix("$ redis-cli ").unwrap();
+    server.command(&granted.split_whitespace().collect::<Vec<_>>());
+    let (before, after, _exporter) = swapped(&container, &[]);
+    assert_equal(&before, &after, &["redis_key_value", "redis_keys_count"]);
+    assert_eq!(after.value("redis_script_values", &[("key", "answer")]), Some(42.0));
+}
+
 #[test]
 fn values_of_helm_change_in_the_image_alone() {
     let server = sessions();
@@ -143,7 +196,12 @@ fn values_of_helm_change_in_the_image_alone() {
     }
     assert_eq!(old, new);
     let (before, after, exporter) = swapped(&is, &[]);
-    assert_equal(&before, &after, &["redis_key_value", "redis_key_size"]);
+    assert_equal(
+        &before,
+        &after,
+        &["redis_key_value", "redis_key_size", "redis_total_system_memory_bytes"],
+    );
+    assert!(after.has("redis_connected_client_info", &[]));
     // The chart's probes.
     assert_eq!(exporter.get("/").status, 200);
 }
