@@ -9,7 +9,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drop_in_transcript;
 mod exceptions;
+mod migration;
+mod migration_jobs;
 mod optional_info;
 mod prometheus;
 mod promtool;

@@ -13,16 +13,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Longest time until Prometheus runs and has scraped everything; it spreads first scrapes over an interval.
-const SCRAPED_BOUND: Duration = Duration::from_secs(40);
+pub(crate) const SCRAPED_BOUND: Duration = Duration::from_secs(40);
 
-struct Prometheus {
+/// A Prometheus with a storage of its own.
+pub(crate) struct Prometheus {
     port: u16,
     process: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
-    fn start(config: &str) -> Self {
+    /// Starts it with this prometheus.yml and waits until it is ready.
+    pub(crate) fn start(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let file = folder.path().join("prometheus.yml");
@@ -63,7 +65,7 @@ impl Prometheus {
     }
 
     /// Label sets and values of an instant query.
-    fn query(&self, query: &str) -> Vec<(serde_json::Value, f64)> {
+    pub(crate) fn query(&self, query: &str) -> Vec<(serde_json::Value, f64)> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let data = self.api(&format!("query?query={encoded}"));
         let result = data["result"].as_array().unwrap();
@@ -79,7 +81,7 @@ impl Prometheus {
     }
 
     /// The value of the one series of a query.
-    fn value(&self, query: &str) -> Option<f64> {
+    pub(crate) fn value(&self, query: &str) -> Option<f64> {
         match self.query(query).as_slice() {
             [] => None,
             [(_, value)] => Some(*value),
@@ -88,7 +90,7 @@ impl Prometheus {
     }
 
     /// What it says about its targets.
-    fn targets(&self) -> String {
+    pub(crate) fn targets(&self) -> String {
         serde_json::to_string_pretty(&self.api("targets?state=active")["activeTargets"]).unwrap()
     }
 }

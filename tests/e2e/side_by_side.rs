@@ -40,7 +40,7 @@ const NEAR_BYTES: f64 = 256.0 * 1024.0;
 
 /// redis_exporter, with its default flags or with further ones.
 pub(crate) struct Peer {
-    port: u16,
+    pub(crate) port: u16,
     _process: Process,
     _folder: tempfile::TempDir,
 }
@@ -51,17 +51,18 @@ impl Peer {
     }
 
     pub(crate) fn start_with(address: &str, flags: &[&str]) -> Self {
+        Self::start_bare(&[&["--redis.addr", address], flags].concat(), &[])
+    }
+
+    /// With flags and variables alone, as a container starts it.
+    pub(crate) fn start_bare(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut command = Command::new(program("TEST_REDIS_EXPORTER", "prometheus-redis-exporter"));
         command.env_clear().current_dir(folder.path());
-        command.args([
-            "--redis.addr",
-            address,
-            "--web.listen-address",
-            &format!("127.0.0.1:{port}"),
-        ]);
-        command.args(flags);
+        // In front: what stands behind a word that is no flag has no say there.
+        command.args(["--web.listen-address", &format!("127.0.0.1:{port}")]);
+        command.args(arguments).envs(variables.iter().copied());
         let process = Process::spawn(command, folder.path());
         let ready = wait_until(Duration::from_secs(20), || {
             http::request(port, "GET", "/health", &[]).ok()

@@ -6,6 +6,7 @@ pub mod config;
 pub mod evidence;
 pub mod exporter;
 pub mod http;
+pub mod page;
 pub mod peer;
 pub mod process;
 pub mod redis_cluster;
