@@ -214,6 +214,7 @@ fn web_options(settings: &Settings) -> Result<WebOptions, ServeError> {
         users: Users::new(settings.basic_auth.clone()).map_err(ServeError::Users)?,
         redis_only: settings.redis_only_metrics,
         serve_probe: !settings.disable_scrape_endpoint,
+        exporter_alone: settings.exporter_alone,
     })
 }
 
@@ -302,11 +303,12 @@ mod tests {
             basic_auth: Some(user.clone()),
             redis_only_metrics: true,
             disable_scrape_endpoint: true,
+            exporter_alone: true,
             ..settings()
         };
         let options = web_options(&changed).unwrap();
         assert_eq!(options.users, Users::new([user]).unwrap());
-        assert!(options.redis_only && !options.serve_probe);
+        assert!(options.redis_only && !options.serve_probe && options.exporter_alone);
     }
 
     #[test]

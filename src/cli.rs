@@ -210,6 +210,8 @@ pub struct Settings {
     pub redis_only_metrics: bool,
     /// Whether `/probe` and `/scrape` are not served.
     pub disable_scrape_endpoint: bool,
+    /// Whether `/metrics` shows the exporter alone: `--redis.addr=` was given and names nothing, so that each Redis is asked for at `/scrape`.
+    pub exporter_alone: bool,
 }
 
 /// Where the configuration comes from, with what the operator should know about the choice.
@@ -298,6 +300,8 @@ impl Cli {
             basic_auth: peer.basic_auth()?,
             redis_only_metrics: peer.is_on(ProcessFlag::RedisOnlyMetrics),
             disable_scrape_endpoint: peer.is_on(ProcessFlag::DisableScrapeEndpoint),
+            exporter_alone: !flags.redis_addr.is_empty()
+                && flags.redis_addr.iter().all(|text| text.expose().is_empty()),
         })
     }
 

@@ -31,7 +31,7 @@ fn uncompressed(error: CompressError) -> Answer {
     Answer::text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
 }
 
-/// All instances, and the exporter's own section.
+/// All instances, and the exporter's own section; that one alone where `--redis.addr=` names nothing.
 pub(super) async fn whole(app: &App, headers: &HeaderMap, query: &Query<'_>) -> Answer {
     let filter = match filter(app, query) {
         Ok(filter) => filter,
@@ -48,11 +48,13 @@ pub(super) async fn whole(app: &App, headers: &HeaderMap, query: &Query<'_>) -> 
         dialect.end().to_owned()
     };
     let now = Instant::now();
-    let exposed = if filter == Filter::All {
+    let labels = InstanceLabels::Written;
+    let exposed = if filter == Filter::All && app.parts.options.exporter_alone {
+        app.bodies.selected(&[], &filter, labels, (dialect, encoding), own, now)
+    } else if filter == Filter::All {
         app.bodies.whole(&app.parts.store, dialect, encoding, own, now).await
     } else {
         let (_, instances) = app.parts.store.all();
-        let labels = InstanceLabels::Written;
         app.bodies
             .selected(&instances, &filter, labels, (dialect, encoding), own, now)
     };

@@ -54,6 +54,9 @@ pub struct WebOptions {
     pub redis_only: bool,
     /// Whether `/probe`, `/scrape` and `/sd`, which points there, are served.
     pub serve_probe: bool,
+    /// Whether the metrics show the exporter alone unless `collect[]` or `exclude[]` ask for more, as redis_exporter's do with an empty
+    /// `--redis.addr=`: its users have one job for the exporter and one that asks `/scrape` for each Redis.
+    pub exporter_alone: bool,
 }
 
 impl Default for WebOptions {
@@ -65,6 +68,7 @@ impl Default for WebOptions {
             users: Users::default(),
             redis_only: false,
             serve_probe: true,
+            exporter_alone: false,
         }
     }
 }

@@ -114,13 +114,13 @@ fn the_multi_target_job_works_unchanged() {
     // By the file: the same arguments for both exporters.
     let mut container = page.docker_run("many-by-file", &of_page);
     with_passwords(&mut container, &json, folder.path());
-    let (peer, by_file) = (theirs(&container), ours(&container));
+    let (peer, by_file) = (theirs(&container), ours(&container).with_instances());
     // By addresses, which have no password.
     let by_address = ours(&page.docker_run("many-by-address", &of_page));
     // By the values of the chart.
     let values = page.yaml("helm-many", &of_page);
     let file = folder.path().join("passwords.json").display().to_string();
-    let by_helm = ours(&page::of_helm(&values, PASSWORD, &file));
+    let by_helm = ours(&page::of_helm(&values, PASSWORD, &file)).with_instances();
     by_file.wait_until_up(&[&places[0], &places[1]]);
     by_address.wait_until_up(&[&places[1], &places[2]]);
     let scrape = by_helm.wait_until_up(&[&places[0], &places[1]]);
@@ -202,12 +202,7 @@ fn a_cluster_is_found_by_the_job_unchanged() {
     std::fs::write(&file, serde_json::Value::Object(entries).to_string()).unwrap();
     let argument = format!("--redis.password-file={}", file.display());
     let by_file = Exporter::start_bare(
-        &[
-            "--is-cluster",
-            "--redis.addr=",
-            &argument,
-            "--check-single-keys=user_0,user_1,user_2",
-        ],
+        &["--is-cluster", &argument, "--check-single-keys=user_0,user_1,user_2"],
         &[],
     );
     let left_out = |scrape: &crate::support::scrape::Scrape| {

@@ -113,7 +113,7 @@ fn the_password_file_names_the_targets_and_is_read_again() {
     };
     write("first-secret");
     let path = file.display().to_string();
-    let exporter = Exporter::start_bare(&["--redis.addr=", "--redis.password-file", &path], &[]);
+    let exporter = Exporter::start_bare(&["--redis.addr=", "--redis.password-file", &path], &[]).with_instances();
     exporter.wait_until_up(&[&name(&first), &name(&third)]);
     let closed = name(&second);
     let scrape = exporter.wait_for_instance(&closed, "a verdict", SHOWN_BOUND + SLACK, |scrape| {

@@ -30,9 +30,17 @@ pub struct Exporter {
     /// The process.
     pub process: Process,
     folder: tempfile::TempDir,
+    /// Path of the metrics that tests look at.
+    metrics: &'static str,
 }
 
 impl Exporter {
+    /// Looks at the instances also where `/metrics` shows the exporter alone (an empty `--redis.addr=`).
+    pub fn with_instances(mut self) -> Self {
+        self.metrics = "/metrics?exclude[]=exporter";
+        self
+    }
+
     /// Starts the daemon with this configuration.
     pub fn start(config: &str) -> Self {
         Self::start_with(config, &[])
@@ -57,7 +65,12 @@ impl Exporter {
                 None => http::request(port, "GET", "/-/healthy", &[]).ok().map(|_| true),
             });
             if ready == Some(true) {
-                return Self { port, process, folder };
+                return Self {
+                    port,
+                    process,
+                    folder,
+                    metrics: "/metrics",
+                };
             }
             output = process.output();
         }
@@ -79,7 +92,12 @@ impl Exporter {
                 None => http::request(port, "GET", "/-/healthy", &[]).ok().map(|_| true),
             });
             if ready == Some(true) {
-                return Self { port, process, folder };
+                return Self {
+                    port,
+                    process,
+                    folder,
+                    metrics: "/metrics",
+                };
             }
             output = process.output();
         }
@@ -99,7 +117,7 @@ impl Exporter {
 
     /// One scrape of `/metrics` in text 0.0.4.
     pub fn scrape(&self) -> Scrape {
-        let response = self.get("/metrics");
+        let response = self.get(self.metrics);
         assert_eq!(response.status, 200, "{}", response.text());
         Scrape::parse(&response.text())
     }

@@ -97,6 +97,29 @@ async fn credentials_hold_for_their_request_alone() {
 }
 
 #[tokio::test]
+async fn without_an_address_the_metrics_show_the_exporter_alone() {
+    let options = WebOptions {
+        exporter_alone: true,
+        ..WebOptions::default()
+    };
+    let server = Server::start(options, Timeouts::default()).await;
+    for accept in ["text/plain", "application/openmetrics-text"] {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n");
+        let text = server.request(&request).await.text();
+        assert!(text.contains("\nredis_exporter_build_info{"), "{accept}");
+        assert!(
+            !text.contains("fixture_hits_total{") && !text.contains("instance=\""),
+            "{accept}"
+        );
+    }
+    let asked = server.get("/metrics?exclude[]=ping").await.text();
+    assert!(asked.contains("fixture_hits_total{"), "what is asked for is shown");
+    let probed = server.get("/probe?target=a").await;
+    assert_eq!(probed.status, 200);
+    assert!(probed.text().contains("fixture_hits_total"));
+}
+
+#[tokio::test]
 async fn redis_only_leaves_out_what_the_peer_leaves_out() {
     let options = WebOptions {
         redis_only: true,
