@@ -490,3 +490,53 @@ count_keys: [ { match: '*' } ]";
         exporter.log()
     );
 }
+
+#[test]
+fn a_long_walk_over_keys_makes_room_for_the_sessions_and_loses_no_key() {
+    let server = RedisServer::start();
+    server.fill("sess:", 6000);
+    // One SCAN of 100 keys costs the server at least 0.1 ms: at this share the walk over all of them rests for 0.6 s or more.
+    let further = "sessions: [ { store: web, match: 'sess:*', count: sample } ]
+scan: { redis_share: 0.01, sample_keys: 1000 }
+count_keys: [ { match: '*' } ]";
+    let config = config::fast(&[("redis", &server.address(), further)]);
+    let exporter = Exporter::start(&format!("limits: {{ scan_detail_keys: 100 }}\n{config}"));
+    let counted = |scrape: &Scrape| value(scrape, "redis_keys_count", &[("key", "*")]);
+    let scanned_at = |scrape: &Scrape| {
+        let kind = [("kind", "scan")];
+        value(scrape, "redis_session_exporter_last_poll_timestamp_seconds", &kind).filter(|at| *at > 0.0)
+    };
+    // Each time when a pass has found sessions, until the walk over the keys is done.
+    let mut passes = Vec::new();
+    exporter.wait_for("the keys are counted", BOUND, |scrape| {
+        if counted(scrape).is_some() {
+            return true;
+        }
+        if let Some(at) = scanned_at(scrape) {
+            assert!(value(scrape, "sessions_active", &[("store", "web")]).is_some(), "stale");
+            if passes.last() != Some(&at) {
+                passes.push(at);
+            }
+        }
+        false
+    });
+    assert!(passes.len() >= 3, "{} passes told of sessions meanwhile", passes.len());
+    let scrape = exporter.scrape();
+    assert_eq!(counted(&scrape), Some(6000.0), "each key once, through all pauses");
+    assert!(!exporter.log().contains("begins anew"), "{}", exporter.log());
+    // What a walk has seen is of no use after a flush, in a pause or not.
+    let polled = scanned_at(&scrape);
+    exporter.wait_for("the next walk is under way", BOUND, |scrape| {
+        scanned_at(scrape) > polled
+    });
+    server.command(&["FLUSHALL"]);
+    server.fill("other:", 500);
+    exporter.wait_for("what is there now is counted", BOUND, |scrape| {
+        let counted = counted(scrape);
+        assert!(
+            counted == Some(6000.0) || counted == Some(500.0),
+            "{counted:?} is a mixture"
+        );
+        counted == Some(500.0)
+    });
+}

@@ -12,9 +12,10 @@ mod replica;
 pub mod scripts;
 mod walk;
 
-pub use keys::KeyEnd;
+pub use keys::{KeyEnd, PausedWork};
 pub use memory::{Missing, ScanMemory};
 pub use recognise::Recognised;
+pub use walk::PauseRequest;
 
 use crate::collectors::lua::Runs;
 use crate::config::{InstanceConfig, StoreConfig};
@@ -136,10 +137,27 @@ pub struct ScanTask {
     pub paced: bool,
     /// What former passes left.
     pub memory: ScanMemory,
+    /// Key work that the pass before paused.
+    pub paused: Option<Box<PausedWork>>,
+    /// Who may ask the walk over other keys than sessions to pause; without one it goes on to its end.
+    pub pause: Option<PauseRequest>,
+    /// Number of the pass, for what it reports before its end.
+    pub number: u64,
     /// `master_replid` of the instance, as its INFO last said.
     pub replication_id: Option<String>,
     /// Whether the instance is known to be a replica.
     pub is_replica: bool,
+}
+
+/// What a pass has found of sessions and scripts, told before it goes on with other keys, which may take much longer.
+#[derive(Debug)]
+pub struct SessionsEnd {
+    /// Number of the pass.
+    pub number: u64,
+    /// What it has found; nothing of other keys, and its memory is that of the pass when it ends.
+    pub end: Box<ScanEnd>,
+    /// How long that took.
+    pub duration: Duration,
 }
 
 /// How a pass ended.
@@ -160,8 +178,12 @@ pub struct ScanEnd {
     /// Stores with more values of `app` than `limits.label_values`.
     pub dropped_apps: u64,
     /// What was found for the collectors that look at keys; `None` where stores were recognised and the next pass, which follows at
-    /// once, looks at the keys.
+    /// once, looks at the keys, and where this work has paused.
     pub keys: Option<KeyEnd>,
+    /// Key work that has paused.
+    pub paused: Option<Box<PausedWork>>,
+    /// What sessions and scripts are was told by a [`SessionsEnd`] before.
+    pub has_told_sessions: bool,
     /// What became of the scripts of `lua`, and how long they took; `None` where none are to be run.
     pub scripts: Option<Result<(Runs, Duration), ScanFailure>>,
 }
@@ -178,6 +200,8 @@ impl ScanEnd {
             missing: BTreeSet::new(),
             dropped_apps: 0,
             keys: None,
+            paused: None,
+            has_told_sessions: false,
             scripts: None,
         }
     }
@@ -195,8 +219,12 @@ impl ScanEnd {
 }
 
 /// Runs one pass. What it costs and what fails on the way goes to `reports` as it goes on, also when it fails.
-pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sender<R>) -> ScanEnd {
+pub async fn run<R: From<ScanReport> + From<SessionsEnd> + Send>(
+    mut task: ScanTask,
+    reports: &mpsc::Sender<R>,
+) -> ScanEnd {
     let started = Instant::now();
+    let paused = task.paused.take();
     let replica = replica::find(&task, reports).await;
     let mut end = ScanEnd::new(Ok(None), task.memory.clone());
     end.looked_at_sessions = task.looks_at_sessions;
@@ -224,6 +252,8 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Err(mut failure) = opened {
         failure.at_replica = !is_own;
         end.keys = Some(work.end(Some(&failure)));
+        // The process that it belongs to may answer again.
+        end.paused = paused;
         end.scripts = task.runs_scripts.then(|| Err(failure.clone()));
         if task.looks_at_sessions {
             end.outcome = Err(failure);
@@ -231,6 +261,10 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
         return end;
     }
     end.memory.enter(&link.identity, started);
+    if let Some(paused) = paused {
+        work.take_up(*paused, &link.identity);
+    }
+    let resumed_at = link.identity.clone();
     if task.runs_scripts {
         let begun = Instant::now();
         let runs = scripts::run(&task.config, &mut link, &mut end.memory).await;
@@ -242,7 +276,7 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     {
         work.fail_all(&failure);
     }
-    if !recognises && !work.is_empty() {
+    if !recognises && !work.is_empty() && !work.is_resumed() {
         work.ask_named(&mut link, &mut end.memory).await;
     }
     if task.looks_at_sessions {
@@ -252,14 +286,46 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if has_recognised {
         return end;
     }
-    if !work.is_empty() {
-        if recognises {
-            work.ask_named(&mut link, &mut end.memory).await;
-        }
-        work.walk_rest(&mut link, &mut end.memory).await;
+    if work.is_empty() {
+        end.keys = Some(work.end(None));
+        return end;
     }
-    end.keys = Some(work.end(None));
+    if task.looks_at_sessions || task.runs_scripts {
+        end = tell_of_sessions(&task, end, started, reports).await;
+    }
+    let is_other = work.is_resumed() && (link.identity != resumed_at || link.loads > 0);
+    if is_other {
+        work.begin_anew();
+    }
+    if (recognises && !work.is_resumed()) || is_other {
+        work.ask_named(&mut link, &mut end.memory).await;
+    }
+    work.walk_rest(&mut link, &mut end.memory).await;
+    match work.pause(&link.identity) {
+        Ok(paused) => end.paused = Some(Box::new(paused)),
+        Err(work) => end.keys = Some(work.end(None)),
+    }
     end
+}
+
+/// Tells what was found of sessions and scripts, and gives back what is left for the end of the pass.
+async fn tell_of_sessions<R: From<SessionsEnd>>(
+    task: &ScanTask,
+    end: ScanEnd,
+    started: Instant,
+    reports: &mpsc::Sender<R>,
+) -> ScanEnd {
+    let mut rest = ScanEnd::new(Ok(None), end.memory.clone());
+    rest.looked_at_sessions = false;
+    rest.has_told_sessions = true;
+    let told = SessionsEnd {
+        number: task.number,
+        end: Box::new(end),
+        duration: started.elapsed(),
+    };
+    // The receiver is gone only when the instance is.
+    let _ = reports.send(told.into()).await;
+    rest
 }
 
 /// Says what is to be said before keys are asked about.
@@ -500,13 +566,13 @@ impl DatabaseScan<'_, '_> {
         });
         // A window shows a part of the keys; other work goes over all of them later.
         let (is_whole, tasks) = match &extent {
-            Extent::Whole => (true, self.work.scan_tasks(self.memory, database)),
+            Extent::Whole => (true, self.work.tasks_beside_sessions(self.memory, database)),
             Extent::Window { .. } => (false, Tasks::default()),
         };
         let keys = DatabasePass::new(stores.collect(), extent, &limits);
         let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups, tasks);
         let mut walked = walk.run(link, before, &mut refusals).await?;
-        if is_whole {
+        if is_whole && !self.work.is_resumed() {
             let tasks = std::mem::take(&mut walked.tasks);
             self.work.take(self.memory, database, tasks, true);
         }
