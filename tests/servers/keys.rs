@@ -494,8 +494,8 @@ count_keys: [ { match: '*' } ]";
 #[test]
 fn a_long_walk_over_keys_makes_room_for_the_sessions_and_loses_no_key() {
     let server = RedisServer::start();
-    server.fill("sess:", 6000);
-    // One SCAN of 100 keys costs the server at least 0.1 ms: at this share the walk over all of them rests for 0.6 s or more.
+    server.fill("sess:", 12_000);
+    // One SCAN of 100 keys costs the server at least 0.1 ms: at this share the walk over all of them rests for 1.2 s or more.
     let further = "sessions: [ { store: web, match: 'sess:*', count: sample } ]
 scan: { redis_share: 0.01, sample_keys: 1000 }
 count_keys: [ { match: '*' } ]";
@@ -520,9 +520,10 @@ count_keys: [ { match: '*' } ]";
         }
         false
     });
-    assert!(passes.len() >= 3, "{} passes told of sessions meanwhile", passes.len());
+    // The first is told before the walk, and another one in the middle of it. How many there are is a matter of the machine.
+    assert!(passes.len() >= 2, "{} passes told of sessions meanwhile", passes.len());
     let scrape = exporter.scrape();
-    assert_eq!(counted(&scrape), Some(6000.0), "each key once, through all pauses");
+    assert_eq!(counted(&scrape), Some(12_000.0), "each key once, through all pauses");
     assert!(!exporter.log().contains("begins anew"), "{}", exporter.log());
     // What a walk has seen is of no use after a flush, in a pause or not.
     let polled = scanned_at(&scrape);
@@ -534,7 +535,7 @@ count_keys: [ { match: '*' } ]";
     exporter.wait_for("what is there now is counted", BOUND, |scrape| {
         let counted = counted(scrape);
         assert!(
-            counted == Some(6000.0) || counted == Some(500.0),
+            counted == Some(12_000.0) || counted == Some(500.0),
             "{counted:?} is a mixture"
         );
         counted == Some(500.0)
