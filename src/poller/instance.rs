@@ -33,9 +33,9 @@ use tokio::time::Instant;
 /// Errors in words that are kept per instance for the status page and the detailed health answer.
 const KEPT_ERRORS: usize = 10;
 
-/// A turn of the task waits for at most four exchanges (those of the synthetic session; a PING that comes between them is a turn of
-/// its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
-const TURN_DEADLINES: u32 = 4;
+/// A turn of the task waits for at most five exchanges (those of the synthetic session and a search for a slot of its own; a PING that comes
+/// between them is a turn of its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
+const TURN_DEADLINES: u32 = 5;
 
 /// Results of the tasks beside the instance's own; each kind has at most one under way, so this is never full.
 const RESULT_QUEUE: usize = 8;
