@@ -488,16 +488,16 @@ impl<'t> KeyWork<'t> {
         Ok(walked.map(|walked| walked.tasks))
     }
 
-    /// Parts with work that has paused, so that a later pass can go on with it; gives it back as it is where it has not.
-    pub(super) fn pause(mut self, identity: &Identity) -> Result<PausedWork, Self> {
+    /// What became of all of it, or how far it has come where it has paused: a later pass can go on with that.
+    pub(super) fn end_or_pause(mut self, identity: &Identity) -> Result<KeyEnd, Box<PausedWork>> {
         match (self.paused.take(), identity.run_id.clone()) {
-            (Some(walk), Some(run_id)) => Ok(PausedWork {
+            (Some(walk), Some(run_id)) => Err(Box::new(PausedWork {
                 run_id,
                 is_own: self.is_own,
                 state: self.state,
                 walk,
-            }),
-            _ => Err(self),
+            })),
+            _ => Ok(self.end(None)),
         }
     }
 

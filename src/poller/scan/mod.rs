@@ -301,9 +301,9 @@ pub async fn run<R: From<ScanReport> + From<SessionsEnd> + Send>(
         work.ask_named(&mut link, &mut end.memory).await;
     }
     work.walk_rest(&mut link, &mut end.memory).await;
-    match work.pause(&link.identity) {
-        Ok(paused) => end.paused = Some(Box::new(paused)),
-        Err(work) => end.keys = Some(work.end(None)),
+    match work.end_or_pause(&link.identity) {
+        Ok(keys) => end.keys = Some(keys),
+        Err(paused) => end.paused = Some(paused),
     }
     end
 }

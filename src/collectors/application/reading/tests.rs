@@ -410,7 +410,7 @@ fn lookups_are_hits_when_the_key_is_there() {
 #[test]
 fn refusals_and_odd_replies_are_the_metrics_problem() {
     let metric = metric(Counter, None, Text);
-    let cases: [(Reply, Problem); 7] = [
+    let cases: [(Reply, Problem); 9] = [
         (
             Reply::Error("NOPERM this user has no permissions to access one of the keys used as arguments".into()),
             Problem::KeyDenied,
