@@ -354,7 +354,7 @@ fn nodes_of_a_cluster_are_tried_with_keys_of_their_own_and_keys_of_others_are_ab
         "{ON}\napplication_metrics: [{{ name: orders_total, type: counter, key: orders }}]\ncollectors: {{ connect: false, sessions: false }}"
     );
     let names = cluster.names();
-    let exporter = Exporter::start(&config::fast(&[("shop", &cluster.address(), &further)]));
+    let exporter = Exporter::start(&config::patient(&[("shop", &cluster.address(), &further)]));
     let of = |name: &str, scrape: &Scrape, metric: &str| scrape.value(metric, &[("instance", name)]);
     let application = |name: &str, scrape: &Scrape| {
         let labels = [("instance", name), ("collector", "application")];
@@ -402,7 +402,7 @@ fn nodes_of_a_cluster_are_tried_with_keys_of_their_own_and_keys_of_others_are_ab
 
     // All keys in one slot: its node alone is tried.
     let pinned = "session_probe: { enabled: true, interval: 200ms, prefix: '{pin}:' }\ncollectors: { connect: false, sessions: false }";
-    exporter.reload(&config::fast(&[("shop", &cluster.address(), pinned)]));
+    exporter.reload(&config::patient(&[("shop", &cluster.address(), pinned)]));
     let told = wait_until(bound, || {
         (exporter.log().matches("in hash slots of other nodes").count() == 2).then_some(())
     });
@@ -415,7 +415,7 @@ fn nodes_of_a_cluster_are_tried_with_keys_of_their_own_and_keys_of_others_are_ab
 
     let addresses: Vec<String> = cluster.nodes.iter().map(RedisServer::address).collect();
     let at = |number: usize| (["a", "b", "c"][number], addresses[number].as_str(), further.as_str());
-    let ended = run_with(&["check"], &[], Some(&config::fast(&[at(0), at(1), at(2)])));
+    let ended = run_with(&["check"], &[], Some(&config::patient(&[at(0), at(1), at(2)])));
     assert_eq!(
         ended
             .output
