@@ -141,6 +141,8 @@ impl SessionProbe {
 
 /// One synthetic session.
 struct Session {
+    /// The hash tag of the key.
+    tag: Option<u32>,
     key: String,
     value: String,
     seconds: String,
@@ -153,6 +155,7 @@ impl Session {
         let time_to_live = time_to_live(config.poll.timeout);
         let seconds = time_to_live.as_secs() + u64::from(time_to_live.subsec_nanos() > 0);
         Self {
+            tag,
             key: format!(
                 "{}{}{:032x}",
                 config.session_probe.prefix,
@@ -295,7 +298,10 @@ impl Instance {
 
     /// Runs the operations one after the other, each with its own deadline.
     async fn probe_session(&mut self, started: Instant) -> Outcome {
-        let mut session = Session::new(&self.config, self.session_probe.tag);
+        // On a node of a cluster from the first one on: what succeeds without a tag by chance says nothing about the next.
+        let is_cluster = self.server.as_ref().is_some_and(|server| server.cluster_enabled);
+        let tag = self.session_probe.tag.or_else(|| is_cluster.then(|| fastrand::u32(..)));
+        let mut session = Session::new(&self.config, tag);
         let mut outcome = Outcome::default();
         for operation in [Operation::Create, Operation::Get, Operation::Update, Operation::Delete] {
             if operation != Operation::Create {
@@ -317,7 +323,10 @@ impl Instance {
             let (sentence, ends) = match result {
                 Ok(()) => {
                     match operation {
-                        Operation::Create => outcome.set = Some(waited),
+                        Operation::Create => {
+                            self.session_probe.tag = session.tag;
+                            outcome.set = Some(waited);
+                        }
                         Operation::Get => outcome.get = Some(waited),
                         Operation::Update | Operation::Delete => {}
                     }
@@ -371,7 +380,6 @@ impl Instance {
             result = self.probe_operation(&session, Operation::Create).await;
             waited = sent.elapsed();
             if !matches!(result, Err(Failure::Elsewhere(_))) {
-                self.session_probe.tag = result.is_ok().then_some(tag);
                 break;
             }
         }
