@@ -264,7 +264,8 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     groups_and_streams::describe(report, config, &mut connection).await?;
     let counted = sessions::describe(report, config, is_replica).await;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
-    let may_write = session_probe::describe(report, config, &mut connection, is_replica).await;
+    let is_cluster = poll.server.as_ref().is_some_and(|server| server.cluster_enabled);
+    let may_write = session_probe::describe(report, config, &mut connection, is_replica, is_cluster).await;
     let further = features::Further {
         application_metrics: applications,
         events: tells_everything,

@@ -28,7 +28,7 @@ pub const MAX_KEY_BYTES: usize = crate::sessions::stores::MAX_MATCHED_KEY_BYTES;
 ///
 /// The frame calls `offer` for every key of every page of a SCAN over the whole database, then `push_commands` and `note` in turn, as often
 /// as the task has something to ask, and `finish` when the pass is complete. A pass that fails drops its tasks: half a count is none.
-pub trait KeyTask: Send + std::fmt::Debug {
+pub trait KeyTask: Send + Sync + std::fmt::Debug {
     /// A key that SCAN returned. SCAN may return one key more than once around a rehash; a task that minds remembers. What it keeps is
     /// bounded, and what it leaves out for that is counted and told by `finish`.
     fn offer(&mut self, key: &[u8]);

@@ -20,8 +20,9 @@ use tokio::time::Instant;
 /// Shortest time between two reports: `sessions_active` is to be current to the second, and each report renders a few samples.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 
-/// When nothing has followed a new key for so long, nothing belongs to it. Redis writes the events of one command in one go; this leaves
-/// room for a network that cuts them in two.
+/// When nothing has followed a new key for so long, the server is asked to answer behind whatever belongs to it. Silence alone proves
+/// nothing: a server that has much to publish writes 64 KiB at a time, and the events of one RENAME may be cut in two with any pause
+/// between them. A quiet moment spares a PING per key while one follows the other.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Most sessions per second whose TTL is asked for; part of the contract.
@@ -47,6 +48,10 @@ const PING_DEADLINES: u32 = 5;
 
 /// Payload of a PING that only asks whether the peer is there.
 const KEEPALIVE: &str = "keepalive";
+
+/// Payload of a PING whose answer proves that nothing belongs to a new key: the events of one command come without a break, so that the
+/// answer is behind all of them or before the first.
+const SETTLE: &str = "settle";
 
 /// What of the server's setting explains what comes. `None` where CONFIG may not be asked ([`collectors::config::config_get`]).
 pub fn setting_command(config_command: &str) -> Option<Command> {
@@ -346,7 +351,7 @@ impl Listener {
         if self.answers.len() < self.subscriptions {
             wake = wake.min(self.started + self.plan.timeout);
         }
-        if self.interpreter.is_holding() {
+        if self.interpreter.is_holding() && self.pinged.is_none() {
             wake = wake.min(self.last_bytes + QUIET);
         }
         if !self.report.is_empty() {
@@ -376,11 +381,14 @@ impl Listener {
         if is_late || (awaits_answer && now >= self.started + self.plan.timeout) {
             return Err(silent(self.plan.connector.address()));
         }
-        if self.interpreter.is_holding() && now >= self.last_bytes + QUIET {
-            self.settle();
-        }
         self.deliver(now);
-        if self.pinged.is_none() && now >= self.last_bytes + self.plan.keepalive {
+        if self.pinged.is_some() {
+            return Ok(());
+        }
+        if self.interpreter.is_holding() && now >= self.last_bytes + QUIET {
+            return self.ping(subscriber, SETTLE).await;
+        }
+        if now >= self.last_bytes + self.plan.keepalive {
             return self.ping(subscriber, KEEPALIVE).await;
         }
         Ok(())
@@ -450,10 +458,10 @@ impl Listener {
 
     fn on_pong(&mut self, payload: &[u8]) {
         self.pinged = None;
+        // Whatever the PING was sent for, its answer is behind all events of the commands before it.
+        self.settle();
         let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
         if let Some(number) = number {
-            // What is held back came before the check: it has to be decided now, so that the report holds all that came before.
-            self.settle();
             self.report.checked = Some((number, self.heard.totals()));
             self.is_urgent = true;
         }

@@ -125,7 +125,7 @@ fn findings(instance: &Instance) -> Findings {
     let notifications = instance.details.notifications.as_ref();
     let max_memory = instance.details.info.as_ref().and_then(|info| info.max_memory_bytes);
     Findings {
-        application_metrics: succeeded("application"),
+        application_metrics: succeeded("application") && instance.has_all_application_keys(),
         encryption: shows("sessions", "sessions_unencrypted"),
         events: notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations),
         latency_histogram: succeeded("latency")

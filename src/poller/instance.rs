@@ -14,7 +14,7 @@ use super::Configuration;
 use super::accumulators::Accumulators;
 use super::info_poll::{self, RunningCollector};
 use super::publish;
-use super::scan::{ScanEnd, ScanReport};
+use super::scan::{ScanEnd, ScanReport, SessionsEnd};
 use super::schedule::{Ticker, start_delay};
 use super::task::AbortOnDrop;
 use crate::collectors::{Server, SessionKnowledge, operations};
@@ -33,9 +33,9 @@ use tokio::time::Instant;
 /// Errors in words that are kept per instance for the status page and the detailed health answer.
 const KEPT_ERRORS: usize = 10;
 
-/// A turn of the task waits for at most four exchanges (those of the synthetic session; a PING that comes between them is a turn of
-/// its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
-const TURN_DEADLINES: u32 = 4;
+/// A turn of the task waits for at most five exchanges (those of the synthetic session and a search for a slot of its own; a PING that comes
+/// between them is a turn of its own), each with its own deadline; a task that did not turn for the longest pause between ticks plus this many deadlines is wedged.
+const TURN_DEADLINES: u32 = 5;
 
 /// Results of the tasks beside the instance's own; each kind has at most one under way, so this is never full.
 const RESULT_QUEUE: usize = 8;
@@ -69,6 +69,8 @@ enum Report {
     Probe(Handshake, Result<(), RedisError>, Duration),
     /// A scan is under way. What it costs and what fails is counted whatever becomes of the pass.
     Scan(ScanReport),
+    /// A scan pass has ended for sessions and scripts, and goes on with other keys.
+    Sessions(SessionsEnd),
     /// The scan pass with this number ended. A pass that was given up may still report; it is not the one under way then.
     ScanEnded(u64, Box<ScanEnd>, Duration),
 }
@@ -76,6 +78,12 @@ enum Report {
 impl From<ScanReport> for Report {
     fn from(report: ScanReport) -> Self {
         Self::Scan(report)
+    }
+}
+
+impl From<SessionsEnd> for Report {
+    fn from(end: SessionsEnd) -> Self {
+        Self::Sessions(end)
     }
 }
 
@@ -269,6 +277,7 @@ impl Instance {
     /// Polls everything once, the scan included, and publishes it. Returns whether every poll that is configured succeeded.
     pub async fn run_once(&mut self, paced: bool) -> bool {
         self.counts.never_listen();
+        self.scans.never_pause();
         self.tell_of_key_work();
         self.on_ping().await;
         self.on_info().await;
@@ -436,6 +445,7 @@ impl Instance {
         self.scan_task = None;
         self.scan_number += 1;
         self.scan_denied_at = None;
+        self.scans.forget_key_work();
     }
 
     fn is_on(&self, collector: &str) -> bool {

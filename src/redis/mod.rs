@@ -30,6 +30,6 @@ pub use error::RedisError;
 pub use info::Info;
 pub use ledger::{Ledger, OwnCalls};
 pub use reason::Reason;
-pub use refusal::{Unavailable, denies_database, sanitised_code, unavailability};
+pub use refusal::{Unavailable, denies_database, names_another_node, sanitised_code, unavailability};
 pub use reply::{Command, Reply};
 pub use subscriber::{Message, Subscriber};

@@ -49,6 +49,12 @@ pub fn unavailability(error: &Reply) -> Option<Unavailable> {
         .then_some(Unavailable::Unsupported)
 }
 
+/// Whether an error reply of a node of a cluster says that a key belongs to another one: `MOVED slot address` for good, `ASK slot address`
+/// while its slot is moved there (Redis Cluster specification).
+pub fn names_another_node(error: &Reply) -> bool {
+    matches!(error.error_code(), Some("MOVED" | "ASK"))
+}
+
 /// Whether an error reply denies the use of a database rather than a command.
 ///
 /// Valkey from 9.1 on keeps a list of databases per user (`db=0,1`, `alldbs`) and answers SELECT of another one, and commands that read

@@ -114,7 +114,7 @@ impl Interpreter {
         }
     }
 
-    /// Whether a `new` is held back. When nothing follows it for a moment, [`Interpreter::settle`] says what it was.
+    /// Whether a `new` is held back. When it is proven that nothing belongs to it, [`Interpreter::settle`] says what it was.
     pub fn is_holding(&self) -> bool {
         self.held.is_some()
     }
@@ -169,7 +169,7 @@ impl Interpreter {
         created
     }
 
-    /// Nothing followed the `new` that is held back: it was a creation.
+    /// Nothing belongs to the `new` that is held back: it was a creation.
     pub fn settle(&mut self, deltas: &mut Deltas) -> Option<Created> {
         let held = self.held.take()?;
         Some(self.commit(held, deltas))

@@ -71,6 +71,14 @@ pub fn watch(server: &RedisServer, further: &str) -> Exporter {
     exporter
 }
 
+/// The same, for tests that hold every event against the truth.
+fn hear(server: &RedisServer, further: &str) -> Exporter {
+    let further = format!("{STORE}\n{further}");
+    let exporter = Exporter::start(&config::patient(&[("redis", &server.address(), &further)]));
+    exporter.wait_for_instance("redis", "events are heard", SOON, is_current);
+    exporter
+}
+
 #[test]
 fn each_command_counts_as_what_it_is() {
     // What is done, and what it changes: active, created, deleted, expired. `n` of the second setting is not shown by CONFIG GET.
@@ -142,10 +150,10 @@ fn each_command_counts_as_what_it_is() {
         let server = server(setting);
         let mut client = server.client();
         let exporter = if setting == ALL_EVENTS {
-            watch(&server, SELDOM)
+            hear(&server, SELDOM)
         } else {
             let further = format!("{STORE}\n{SELDOM}");
-            let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), &further)]));
+            let exporter = Exporter::start(&config::patient(&[("redis", &server.address(), &further)]));
             let scrape = exporter.wait_for_instance("redis", "heard", SOON, |scrape| {
                 of_instance(scrape, "session_events_connected") == Some(1.0)
                     && value(scrape, "sessions_active").is_some()
@@ -222,7 +230,7 @@ fn twenty_thousand_sessions_of_concurrent_writers_are_counted_exactly() {
     let server = server(ALL_EVENTS);
     let mut client = server.client();
     // Scans run all the time beside it, so that their corrections are tried too.
-    let exporter = watch(&server, "");
+    let exporter = hear(&server, "");
     let writers: Vec<_> = (0..4)
         .map(|writer_number| {
             let mut commands = Vec::new();
@@ -280,7 +288,7 @@ fn evictions_are_told_apart() {
         "allkeys-random",
     ]);
     let mut client = server.client();
-    let exporter = watch(&server, SELDOM);
+    let exporter = hear(&server, SELDOM);
     let value_bytes = vec![b'x'; 10_000];
     let commands: Vec<Vec<Vec<u8>>> = (0..4000)
         .map(|number| {
@@ -312,7 +320,7 @@ fn the_ttl_at_creation_is_read_a_second_later() {
     let server = server(ALL_EVENTS);
     let mut client = server.client();
     let further = "sessions:\n  - { store: web, match: [\"sess:*\"], databases: [0, 3] }";
-    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let exporter = Exporter::start(&config::patient(&[("redis", &server.address(), further)]));
     exporter.wait_for_instance("redis", "events are heard", SOON, is_current);
     for number in 0..10 {
         client.command(&["SET", &format!("sess:{number}"), "x", "EX", "1200"]);
@@ -379,7 +387,7 @@ fn a_user_who_may_not_ask_for_ttls_costs_the_server_one_denial() {
     ]);
     let mut client = server.client();
     let further = format!("username: monitor\npassword: secret\n{SELDOM}");
-    let exporter = watch(&server, &further);
+    let exporter = hear(&server, &further);
     client.command(&["SET", "sess:1", "x"]);
     let warned = wait_until(SOON, || exporter.log().contains("may not run PTTL").then_some(()));
     assert!(warned.is_some(), "{}", exporter.log());

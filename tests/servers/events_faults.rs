@@ -537,6 +537,47 @@ fn a_server_that_publishes_without_end_and_never_answers_keeps_no_pass_waiting()
 }
 
 #[test]
+fn a_rename_whose_events_come_in_two_parts_is_no_creation() {
+    // A busy server may write `new` at the end of one write and what belongs to it at the beginning of a later one. The peer writes the second
+    // part when it is asked the next time, however late that is.
+    let mut pings = 0;
+    let peer = ScriptedPeer::start_with(move |words| {
+        let first = words[0].to_ascii_uppercase();
+        match first.as_str() {
+            "SUBSCRIBE" => Answer::Bytes(confirmations(words).into_bytes()),
+            "CONFIG" if words[2] == "notify-keyspace-events" => {
+                Answer::Bytes(b"*2\r\n$22\r\nnotify-keyspace-events\r\n$5\r\ngxenE\r\n".to_vec())
+            }
+            "PING" if words.len() == 2 => {
+                // From the first moment on in which nothing else is asked over the subscription.
+                pings += u32::from(pings > 0 || words[1].parse::<u64>().is_err());
+                let payload = &words[1];
+                let pong = format!("*2\r\n$4\r\npong\r\n${}\r\n{payload}\r\n", payload.len());
+                let (before, behind) = match pings {
+                    1 => (String::new(), message("new", "sess:2")),
+                    2 => (
+                        message("rename_from", "sess:1") + &message("rename_to", "sess:2"),
+                        message("new", "sess:3"),
+                    ),
+                    _ => (String::new(), String::new()),
+                };
+                Answer::Bytes((before + &pong + &behind).into_bytes())
+            }
+            _ => healthy(words),
+        }
+    });
+    let further = format!("{STORE}\n{SELDOM}");
+    let exporter = Exporter::start(&config::fast(&[("redis", &peer.address(), &further)]));
+    let scrape = exporter.wait_for_instance("redis", "what was a creation is one", SOON, |scrape| {
+        created(scrape) >= Some(1.0)
+    });
+    let labels = [("instance", "redis"), ("event", "rename_to")];
+    assert_eq!(scrape.value("session_events_received_total", &labels), Some(1.0));
+    assert_eq!(created(&scrape), Some(1.0), "and the RENAME is none");
+    assert_eq!(gaps(&scrape, "disconnect"), Some(0.0));
+}
+
+#[test]
 fn events_that_the_server_counts_and_never_sends_are_lost() {
     // The peer confirms, answers PINGs, and counts expiries without telling of all of them.
     let (mut expired, mut has_told) = (0_u64, false);

@@ -224,7 +224,7 @@ fn with_events(count: &str) -> (RedisServer, Exporter) {
     let store = format!(
         "sessions:\n  - {{ store: web, match: [\"sess:*\"], count: {count}, events: on }}\nscan: {{ redis_share: 0, sample_keys: 10000 }}"
     );
-    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), &store)]));
+    let exporter = Exporter::start(&config::patient(&[("redis", &server.address(), &store)]));
     exporter.wait_for_instance("redis", "events are heard", BOUND, |scrape| {
         scrape.value("session_events_connected", &[("instance", "redis")]) == Some(1.0)
             && value(scrape, "sessions_active", "web") == Some(0.0)

@@ -16,6 +16,10 @@ use std::time::Duration;
 /// Long enough for several passes on a machine that compiles meanwhile.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// The same for paced walks: on a busy machine the wait for a turn of the processor looks like work of the server, for which the walk rests fifty
+/// times as long.
+const PACED_BOUND: Duration = Duration::from_secs(300);
+
 /// What the three collectors publish.
 const NAMES: [&str; 5] = [
     "redis_key_size",
@@ -489,4 +493,56 @@ count_keys: [ { match: '*' } ]";
         "{}",
         exporter.log()
     );
+}
+
+#[test]
+fn a_long_walk_over_keys_makes_room_for_the_sessions_and_loses_no_key() {
+    let server = RedisServer::start();
+    server.fill("sess:", 20_000);
+    // Twenty times what a pass for the sessions looks at, so that one slow pass of theirs does not give the walk a turn long enough for all of it.
+    // One SCAN of 100 keys costs the server at least 0.1 ms: at this share the walk over all of them rests for 1 s or more.
+    let further = "sessions: [ { store: web, match: 'sess:*', count: sample } ]
+scan: { redis_share: 0.02, sample_keys: 1000 }
+count_keys: [ { match: '*' } ]";
+    let config = config::fast(&[("redis", &server.address(), further)]);
+    let exporter = Exporter::start(&format!("limits: {{ scan_detail_keys: 100 }}\n{config}"));
+    let counted = |scrape: &Scrape| value(scrape, "redis_keys_count", &[("key", "*")]);
+    let scanned_at = |scrape: &Scrape| {
+        let kind = [("kind", "scan")];
+        value(scrape, "redis_session_exporter_last_poll_timestamp_seconds", &kind).filter(|at| *at > 0.0)
+    };
+    // Each time when a pass has found sessions, until the walk over the keys is done.
+    let mut passes = Vec::new();
+    exporter.wait_for("the keys are counted", PACED_BOUND, |scrape| {
+        if counted(scrape).is_some() {
+            return true;
+        }
+        if let Some(at) = scanned_at(scrape) {
+            assert!(value(scrape, "sessions_active", &[("store", "web")]).is_some(), "stale");
+            if passes.last() != Some(&at) {
+                passes.push(at);
+            }
+        }
+        false
+    });
+    // The first is told before the walk, and another one in the middle of it. How many there are is a matter of the machine.
+    assert!(passes.len() >= 2, "{} passes told of sessions meanwhile", passes.len());
+    let scrape = exporter.scrape();
+    assert_eq!(counted(&scrape), Some(20_000.0), "each key once, through all pauses");
+    assert!(!exporter.log().contains("begins anew"), "{}", exporter.log());
+    // What a walk has seen is of no use after a flush, in a pause or not.
+    let polled = scanned_at(&scrape);
+    exporter.wait_for("the next walk is under way", PACED_BOUND, |scrape| {
+        scanned_at(scrape) > polled
+    });
+    server.command(&["FLUSHALL"]);
+    server.fill("other:", 500);
+    exporter.wait_for("what is there now is counted", PACED_BOUND, |scrape| {
+        let counted = counted(scrape);
+        assert!(
+            counted == Some(20_000.0) || counted == Some(500.0),
+            "{counted:?} is a mixture"
+        );
+        counted == Some(500.0)
+    });
 }

@@ -2,9 +2,11 @@
 
 use crate::bench::{BACK_BOUND, DOWN_BOUND};
 use crate::support::config::{self, TIMEOUT};
-use crate::support::exporter::Exporter;
+use crate::support::exporter::{Exporter, run_with};
 use crate::support::peer::{Answer, ScriptedPeer, healthy};
+use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::RedisServer;
+use crate::support::resp::Reply;
 use crate::support::scrape::Scrape;
 use crate::support::{SLACK, wait_until};
 use std::time::Duration;
@@ -331,4 +333,108 @@ fn nothing_is_written_over_a_connection_whose_role_nobody_knows() {
     let asked = wait_until(Duration::from_secs(20), || (commands("INFO") >= 15).then_some(()));
     assert!(asked.is_some(), "{} times", commands("INFO"));
     assert_eq!(commands("SET"), 0, "each connection ended with what told its role");
+}
+
+/// Both name single keys, of which each node of a cluster holds some.
+#[test]
+fn nodes_of_a_cluster_are_tried_with_keys_of_their_own_and_keys_of_others_are_absent_quietly() {
+    let cluster = RedisCluster::start(&[]);
+    let is_holder = |node: &&RedisServer| {
+        let reply = node.client().try_command(&["SET", "orders", "7"]);
+        matches!(reply, Reply::Simple(_))
+    };
+    let holder = cluster
+        .nodes
+        .iter()
+        .take(3)
+        .find(is_holder)
+        .expect("one primary has the slot");
+    let holder = format!("127.0.0.1:{}", holder.port);
+    let further = format!(
+        "{ON}\napplication_metrics: [{{ name: orders_total, type: counter, key: orders }}]\ncollectors: {{ connect: false, sessions: false }}"
+    );
+    let names = cluster.names();
+    let exporter = Exporter::start(&config::patient(&[("shop", &cluster.address(), &further)]));
+    let of = |name: &str, scrape: &Scrape, metric: &str| scrape.value(metric, &[("instance", name)]);
+    let application = |name: &str, scrape: &Scrape| {
+        let labels = [("instance", name), ("collector", "application")];
+        scrape.value("redis_session_exporter_collector_success", &labels)
+    };
+    let bound = Duration::from_secs(30);
+    exporter.wait_for("every node has been asked", bound, |scrape| {
+        names.iter().all(|name| application(name, scrape) == Some(1.0))
+            && names[..3]
+                .iter()
+                .all(|name| of(name, scrape, "session_probe_success") == Some(1.0))
+    });
+    let moved = || -> Vec<Option<String>> { cluster.nodes.iter().map(|node| node.info("errorstat_MOVED")).collect() };
+    let probes = |name: &str, scrape: &Scrape| {
+        let labels = [("instance", name), ("operation", "delete"), ("status", "success")];
+        scrape
+            .value("session_probe_operations_total", &labels)
+            .unwrap_or_default()
+    };
+    let (refused, before) = (moved(), exporter.scrape());
+    let scrape = exporter.wait_for("ten further probes", bound, |scrape| {
+        names[..3]
+            .iter()
+            .all(|name| probes(name, scrape) >= probes(name, &before) + 10.0)
+    });
+    assert_eq!(moved(), refused, "nothing is asked that would be refused");
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(application(name, &scrape), Some(1.0), "{name}");
+        let orders = (*name == holder).then_some(7.0);
+        assert_eq!(of(name, &scrape, "orders_total"), orders, "{name}");
+        let works = (at < 3).then_some(1.0);
+        assert_eq!(of(name, &scrape, "session_probe_success"), works, "{name}");
+        let errors = scrape.sum(
+            "session_probe_operations_total",
+            &[("instance", name), ("status", "error")],
+        );
+        assert_eq!(errors, 0.0, "{name}");
+    }
+    let log = exporter.log();
+    assert_eq!(log.matches("an application metric is absent here").count(), 5, "{log}");
+    assert!(
+        !log.contains("cannot be read") && !log.contains("synthetic session failed"),
+        "{log}"
+    );
+
+    // All keys in one slot: its node alone is tried.
+    let pinned = "session_probe: { enabled: true, interval: 200ms, prefix: '{pin}:' }\ncollectors: { connect: false, sessions: false }";
+    exporter.reload(&config::patient(&[("shop", &cluster.address(), pinned)]));
+    let told = wait_until(bound, || {
+        (exporter.log().matches("in hash slots of other nodes").count() == 2).then_some(())
+    });
+    assert!(told.is_some(), "{}", exporter.log());
+    let tried = |scrape: &Scrape| {
+        let shows = |name: &&String| of(name, scrape, "session_probe_success") == Some(1.0);
+        names.iter().filter(shows).count()
+    };
+    exporter.wait_for("one node is tried", bound, |scrape| tried(scrape) == 1);
+
+    let addresses: Vec<String> = cluster.nodes.iter().map(RedisServer::address).collect();
+    let at = |number: usize| (["a", "b", "c"][number], addresses[number].as_str(), further.as_str());
+    let ended = run_with(&["check"], &[], Some(&config::patient(&[at(0), at(1), at(2)])));
+    assert_eq!(
+        ended
+            .output
+            .matches("orders_total is absent: the key is in a hash slot of another node")
+            .count(),
+        2,
+        "{}",
+        ended.output
+    );
+    assert_eq!(
+        ended.output.matches("1 of 1 metrics can be read").count(),
+        1,
+        "{}",
+        ended.output
+    );
+    assert_eq!(
+        ended.output.matches("a node of a cluster: its keys").count(),
+        3,
+        "{}",
+        ended.output
+    );
 }

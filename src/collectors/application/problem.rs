@@ -1,6 +1,6 @@
 //! Why one of the application's metrics could not be read, in words that say what to do. Never with a key or a value.
 
-use crate::redis::{Reply, denies_database, sanitised_code, unavailability};
+use crate::redis::{Reply, denies_database, names_another_node, sanitised_code, unavailability};
 
 /// Why a metric has no value although the server answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,12 @@ pub enum Problem {
         /// The error's code.
         code: String,
     },
+    /// `MOVED` or `ASK`: the node of a cluster does not hold the slot of the key.
+    #[error(
+        "the key is in a hash slot of another node of the cluster, and it is that node's instance that shows the metric. It is looked for here again in \
+         ten minutes"
+    )]
+    Elsewhere,
     /// Another error reply.
     #[error("{command} was answered with error {code}; check the server's log")]
     Refused {
@@ -108,6 +114,9 @@ impl Problem {
         if reply.error_code() == Some("WRONGTYPE") {
             return Self::WrongType;
         }
+        if names_another_node(reply) {
+            return Self::Elsewhere;
+        }
         match unavailability(reply) {
             Some(crate::redis::Unavailable::Denied) if names_keys(reply) => Self::KeyDenied,
             Some(crate::redis::Unavailable::Denied) => Self::Denied { command },
@@ -133,8 +142,18 @@ impl Problem {
     pub fn lasts(&self) -> bool {
         matches!(
             self,
-            Self::Denied { .. } | Self::KeyDenied | Self::Unsupported { .. } | Self::Database { .. } | Self::TooLarge
+            Self::Denied { .. }
+                | Self::KeyDenied
+                | Self::Unsupported { .. }
+                | Self::Database { .. }
+                | Self::TooLarge
+                | Self::Elsewhere
         )
+    }
+
+    /// Whether it is the state of a cluster that is well: nothing is to be mended.
+    pub fn is_harmless(&self) -> bool {
+        *self == Self::Elsewhere
     }
 
     /// Whether it is for want of a permission or a command, for `redis_session_exporter_collector_unavailable`.

@@ -23,6 +23,7 @@ pub(super) async fn describe(
     config: &InstanceConfig,
     connection: &mut Connection,
     is_replica: bool,
+    is_cluster: bool,
 ) -> bool {
     if !config.session_probe.enabled || !config.collectors.get(SUBJECT).copied().unwrap_or(true) {
         return false;
@@ -30,6 +31,13 @@ pub(super) async fn describe(
     if is_replica {
         report.line(SUBJECT, "not written here, since this is a replica");
         return false;
+    }
+    if is_cluster {
+        report.line(
+            SUBJECT,
+            "a node of a cluster: its keys have a hash tag of one of the node's own slots; where the prefix has a hash tag itself, one node alone \
+             is tried",
+        );
     }
     let prefix = &config.session_probe.prefix;
     let user = config.username.as_deref().unwrap_or("default");

@@ -2,7 +2,9 @@
 
 use super::Report;
 use crate::config::{CountMode, InstanceConfig, StoreConfig};
-use crate::poller::scan::{self, Missing, Recognised, ScanEnd, ScanMemory, ScanOutcome, ScanReport, ScanTask};
+use crate::poller::scan::{
+    self, Missing, Recognised, ScanEnd, ScanMemory, ScanOutcome, ScanReport, ScanTask, SessionsEnd,
+};
 use crate::redis::{Connector, Unavailable};
 use crate::sessions::figures::{Estimate, StoreFigures};
 use std::collections::BTreeSet;
@@ -77,9 +79,24 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, is_re
     counted
 }
 
+/// What a pass reports on its way, of which nothing is shown.
+struct Unread;
+
+impl From<ScanReport> for Unread {
+    fn from(_: ScanReport) -> Self {
+        Self
+    }
+}
+
+impl From<SessionsEnd> for Unread {
+    fn from(_: SessionsEnd) -> Self {
+        Self
+    }
+}
+
 /// One paced pass; without stores it looks for them.
 async fn pass(config: &InstanceConfig, stores: Arc<[StoreConfig]>) -> ScanEnd {
-    let (reports, mut costs) = mpsc::channel::<ScanReport>(REPORT_QUEUE);
+    let (reports, mut costs) = mpsc::channel::<Unread>(REPORT_QUEUE);
     let task = ScanTask {
         config: Arc::new(config.clone()),
         looks_at_sessions: true,
@@ -90,6 +107,9 @@ async fn pass(config: &InstanceConfig, stores: Arc<[StoreConfig]>) -> ScanEnd {
         connector: Connector::new(config),
         paced: true,
         memory: ScanMemory::default(),
+        paused: None,
+        pause: None,
+        number: 0,
         replication_id: None,
     };
     let run = async move { scan::run(task, &reports).await };

@@ -70,6 +70,11 @@ impl Instance {
                 }
             }
             Report::Scan(report) => self.on_scan_report(report),
+            Report::Sessions(told) => {
+                if told.number == self.scan_number && self.scan_task.is_some() {
+                    self.on_sessions_told(*told.end, told.duration);
+                }
+            }
             Report::ScanEnded(number, end, duration) => {
                 if number == self.scan_number && self.scan_task.take().is_some() {
                     self.on_scan_end(*end, duration);

@@ -40,6 +40,8 @@ pub(super) struct Application {
     one_by_one_until: Option<Instant>,
     /// A turn was left out because there was no connection; it is due as soon as there is one.
     is_owed: bool,
+    /// No other node of a cluster holds any of the keys.
+    is_all_here: bool,
     errors: ErrorDeltas,
     last_hour: LastHour,
     /// Where the hours of `last_hour` begin.
@@ -92,6 +94,7 @@ impl Application {
             watched: config.application_metrics.iter().cloned().map(Watched::new).collect(),
             one_by_one_until: None,
             is_owed: false,
+            is_all_here: true,
             errors: ErrorDeltas::default(),
             last_hour: LastHour::default(),
             started: start,
@@ -123,6 +126,11 @@ impl Application {
         }
     }
 
+    /// Whether the keys of all metrics are this server's, and not those of other nodes of a cluster.
+    pub(super) fn is_all_here(&self) -> bool {
+        self.is_all_here
+    }
+
     /// Tries again what was denied: the permissions may be others now.
     pub(super) fn retry(&mut self) {
         for watched in &mut self.watched {
@@ -140,6 +148,11 @@ fn is_on(config: &InstanceConfig) -> bool {
 }
 
 impl Instance {
+    /// Whether the keys of all application metrics are this server's.
+    pub(in crate::poller) fn has_all_application_keys(&self) -> bool {
+        self.application.is_all_here()
+    }
+
     /// One turn.
     pub(super) async fn on_application(&mut self) {
         // A Sentinel has no keys, so that nothing of the application is there.
@@ -192,6 +205,7 @@ impl Instance {
         let mut samples = Samples::new();
         let mut failed = Vec::new();
         let mut unavailable = None;
+        let mut elsewhere = 0;
         for (outcome, watched) in outcomes.into_iter().zip(&self.application.watched) {
             let metric = &watched.metric;
             let name = metric.descriptor.name;
@@ -205,6 +219,12 @@ impl Instance {
                     }
                     finding.push(metric, &mut samples);
                 }
+                Err(problem) if problem.is_harmless() => {
+                    if outcome.is_news {
+                        tracing::info!(instance = %self.name, metric = name, "an application metric is absent here: {problem}");
+                    }
+                    elsewhere += 1;
+                }
                 Err(problem) => {
                     if outcome.is_news {
                         tracing::warn!(
@@ -217,6 +237,7 @@ impl Instance {
                 }
             }
         }
+        self.application.is_all_here = elsewhere == 0;
         self.accumulators.dropped.label_values += samples.dropped();
         let new_errors = self.application.errors.new_errors(&samples);
         self.application.count_errors(new_errors);

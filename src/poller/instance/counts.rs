@@ -282,9 +282,10 @@ impl Instance {
         }
     }
 
-    /// Has the keys counted at once, unless a pass is under way: it asks for another one itself when it ends.
+    /// Has the keys counted at once, unless a pass for sessions is under way: it asks for another one itself when it ends.
     fn hasten_pass(&mut self) {
-        let is_under_way = self.scan_task.as_ref().is_some_and(|task| !task.is_finished());
+        let is_running = self.scan_task.as_ref().is_some_and(|task| !task.is_finished());
+        let is_under_way = is_running && !self.scans.has_told_sessions();
         if self.scans() && !is_under_way {
             self.scan.hasten(Instant::now());
         }

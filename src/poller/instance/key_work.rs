@@ -47,7 +47,8 @@ impl Instance {
 
     /// Takes what a pass found for the collectors that look at keys. `is_failure_counted` says that sessions have failed in the same pass:
     /// one failure is not counted twice.
-    pub(super) fn on_key_work_end(&mut self, end: KeyEnd, duration: Duration, mut is_failure_counted: bool) {
+    pub(super) fn on_key_work_end(&mut self, end: KeyEnd, mut is_failure_counted: bool) {
+        let duration = end.duration;
         // Where the server became a primary that is to be left alone, nothing is shown any more.
         let gone = keys::collectors(&self.config).into_iter();
         let gone: Vec<_> = gone.filter(|name| !end.collectors.contains_key(name)).collect();
@@ -161,6 +162,7 @@ impl Instance {
         }
         self.scans.reported_keys.clear();
         self.scans.key_work_succeeded = false;
+        self.scans.forget_key_work();
         if !is_same {
             self.give_up_scan();
             self.tell_of_key_work();

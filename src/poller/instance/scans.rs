@@ -6,8 +6,8 @@ use crate::collectors::lua::Runs;
 use crate::config::StoreConfig;
 use crate::poller::publish;
 use crate::poller::scan::{
-    self, Missing, Recognised, ScanEnd, ScanFailure, ScanMemory, ScanOutcome, ScanProgress, ScanReport, ScanTask,
-    scripts,
+    self, Missing, PauseRequest, PausedWork, Recognised, ScanEnd, ScanFailure, ScanMemory, ScanOutcome, ScanProgress,
+    ScanReport, ScanTask, scripts,
 };
 use crate::poller::task::AbortOnDrop;
 use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
@@ -36,9 +36,54 @@ pub(super) struct Scans {
     recognises_again: bool,
     /// What was refused is to be tried again also if the pass under way, which began before the reload, ends with what it knew.
     forgets_refusals: bool,
+    /// What belongs to the stores is of no use also if the pass under way ends with it.
+    forgets_stores: bool,
+    /// Key work that waits in the middle of a walk for the next pass.
+    paused: Option<Box<PausedWork>>,
+    /// Whether passes go on to their end, whatever is due meanwhile.
+    never_pauses: bool,
+    /// Asks the pass under way to pause its walk over other keys than sessions.
+    pause: PauseRequest,
+    /// When the pass under way went on with other keys, and how long it had taken for sessions and scripts; `None` before, and without one.
+    told: Option<(Instant, Duration)>,
+    /// Whether sessions have failed in it.
+    have_sessions_failed: bool,
+    /// The pass under way was asked to pause: another one follows at once.
+    was_asked_to_pause: bool,
+    /// How long the whole of the last pass took.
+    last_pass: Duration,
 }
 
 impl Scans {
+    /// Every pass goes on to its end: for commands that end by themselves.
+    pub(super) fn never_pause(&mut self) {
+        self.never_pauses = true;
+    }
+
+    /// Other keys are asked for, or another server: work that waits is of no use.
+    pub(super) fn forget_key_work(&mut self) {
+        self.paused = None;
+        self.told = None;
+        self.was_asked_to_pause = false;
+    }
+
+    /// Whether the pass under way has told of sessions and only looks at other keys.
+    pub(super) fn has_told_sessions(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Asks a pass that only looks at other keys to make room, if these have had their turn: as long a one as sessions and scripts had. Whether
+    /// it was asked.
+    fn ask_to_pause(&mut self) -> bool {
+        let has_had_turn = self.told.is_some_and(|(since, duration)| since.elapsed() >= duration);
+        if !has_had_turn || self.never_pauses || self.was_asked_to_pause {
+            return false;
+        }
+        self.pause.ask();
+        self.was_asked_to_pause = true;
+        true
+    }
+
     /// Whether a pass has found stores that no pass has counted yet; asked once.
     pub(super) fn take_owed_count(&mut self) -> bool {
         std::mem::take(&mut self.owes_count)
@@ -47,6 +92,7 @@ impl Scans {
     /// Other stores are counted from now on.
     pub(super) fn forget_stores(&mut self) {
         self.memory.forget_stores();
+        self.forgets_stores = true;
         self.owes_count = false;
         self.recognises_again = false;
     }
@@ -73,10 +119,15 @@ impl Instance {
             return;
         }
         if self.scan_task.as_ref().is_some_and(|task| !task.is_finished()) {
-            self.scan.skip();
+            if !self.scans.ask_to_pause() {
+                self.scan.skip();
+            }
             return;
         }
         self.bury_scan();
+        self.scans.told = None;
+        self.scans.was_asked_to_pause = false;
+        self.scans.pause = PauseRequest::default();
         let now = Instant::now();
         if self
             .scan_denied_at
@@ -92,6 +143,7 @@ impl Instance {
         self.accumulators.connects += 1;
         self.scan_number += 1;
         self.scans.forgets_refusals = false;
+        self.scans.forgets_stores = false;
         let recognises = self.scans.recognises_again;
         let counts = looks_at_sessions && !recognises && !self.stores.is_empty();
         let gate = if counts { self.note_pass_started() } else { None };
@@ -107,6 +159,9 @@ impl Instance {
             connector: self.connector.clone(),
             paced,
             memory: self.scans.memory.clone(),
+            paused: self.scans.paused.take(),
+            pause: (!self.scans.never_pauses).then(|| self.scans.pause.clone()),
+            number,
             replication_id: self.scans.replication_id.clone(),
         };
         self.scan_task = Some(AbortOnDrop::spawn(async move {
@@ -223,14 +278,39 @@ impl Instance {
         if std::mem::take(&mut self.scans.forgets_refusals) {
             self.scans.memory.forget_refusals();
         }
-        self.accumulators.dropped.label_values += end.dropped_apps;
-        let sessions_failed = end.outcome.is_err();
-        if let Some(scripts) = end.scripts.take() {
-            let looks_at_keys = end.keys.as_ref().is_some_and(|keys| !keys.collectors.is_empty());
-            self.note_scripts(scripts, sessions_failed || looks_at_keys);
+        if std::mem::take(&mut self.scans.forgets_stores) {
+            self.scans.memory.forget_stores();
         }
-        if let Some(keys) = end.keys {
-            self.on_key_work_end(keys, duration, sessions_failed);
+        self.scans.last_pass = duration;
+        self.scans.told = None;
+        self.scans.paused = end.paused.take();
+        if std::mem::take(&mut self.scans.was_asked_to_pause) {
+            self.scan.hasten(Instant::now());
+        }
+        let keys = end.keys.take();
+        if !end.has_told_sessions {
+            let looks_at_keys = keys.as_ref().is_some_and(|keys| !keys.collectors.is_empty());
+            self.take_sessions(end, duration, looks_at_keys);
+        }
+        if let Some(keys) = keys {
+            self.on_key_work_end(keys, self.scans.have_sessions_failed);
+        }
+    }
+
+    /// A pass has told of sessions and scripts, and goes on with other keys.
+    pub(super) fn on_sessions_told(&mut self, end: ScanEnd, duration: Duration) {
+        self.scans.told = Some((Instant::now(), duration));
+        self.take_sessions(end, duration, false);
+    }
+
+    /// Shows what a pass found of sessions, and what its scripts returned. `counts_failures` says that a failure of the scripts' is counted
+    /// for somebody else.
+    fn take_sessions(&mut self, mut end: ScanEnd, duration: Duration, counts_failures: bool) {
+        self.accumulators.dropped.label_values += end.dropped_apps;
+        let have_failed = end.outcome.is_err();
+        self.scans.have_sessions_failed = have_failed;
+        if let Some(scripts) = end.scripts.take() {
+            self.note_scripts(scripts, have_failed || counts_failures);
         }
         if !end.looked_at_sessions {
             return;
@@ -252,7 +332,11 @@ impl Instance {
     }
 
     fn on_counted(&mut self, outcome: &ScanOutcome, share_of_keys: Option<f64>) {
-        let lifetime = self.config.poll.scan_stale_after(outcome.duration);
+        // Where the last pass was the longer one, with other keys that could not make room, the next figures come as late.
+        let lifetime = self
+            .config
+            .poll
+            .scan_stale_after(outcome.duration.max(self.scans.last_pass));
         let samples = publish::session_samples(&self.stores, outcome);
         self.show("sessions", publish::VALUES, samples, Some(lifetime));
         let lasting = publish::lasting_session_samples(&self.stores, outcome);
@@ -415,5 +499,22 @@ mod tests {
         let error = instance.collector_states["sessions"].error.as_deref();
         assert_eq!(error, Some(PANICKED));
         assert!(instance.scan_task.is_some(), "and the next pass begins");
+    }
+
+    #[test]
+    fn other_keys_make_room_once_they_have_had_as_long_a_turn_as_sessions() {
+        let (turn, since) = (Duration::from_secs(1000), Instant::now());
+        let mut scans = Scans::default();
+        assert!(!scans.ask_to_pause(), "no pass, or one that still counts sessions");
+        scans.told = Some((since, turn));
+        assert!(!scans.ask_to_pause(), "not yet");
+        scans.told = Some((since, Duration::ZERO));
+        assert!(scans.ask_to_pause());
+        assert!(!scans.ask_to_pause(), "it was asked already");
+        scans.forget_key_work();
+        assert!(!scans.has_told_sessions() && !scans.ask_to_pause());
+        scans.told = Some((since, Duration::ZERO));
+        scans.never_pause();
+        assert!(!scans.ask_to_pause(), "a command that ends by itself waits");
     }
 }

@@ -1,9 +1,9 @@
 //! Key work of a pass: what optional collectors want to know about keys. One SCAN per database serves all of them, and the sessions as well
 //! where these are counted exactly; keys that are named in full take no SCAN.
 
-use super::link::{Link, Stop};
+use super::link::{Identity, Link, Stop};
 use super::memory::ScanMemory;
-use super::walk::{Lookups, StateRefusals, Walk, state_of};
+use super::walk::{Lookups, PausedWalk, StateRefusals, Walk, state_of};
 use super::{MOST_STARTS, ScanFailure, ScanProgress, ScanReport, ScanTask, pace, share_of, start_failure};
 use crate::keys::{self, CollectorTask, KeyContext, KeyFindings};
 use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable};
@@ -12,6 +12,7 @@ use crate::sessions::pass::{DatabasePass, Extent, PACED_COUNT, PassLimits, UNPAC
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Keys that one paced batch asks about, at two commands each: no more than about sessions.
@@ -25,6 +26,55 @@ const UNPACED_KEYS: usize = 250;
 pub struct KeyEnd {
     /// By collector; the findings of all databases together.
     pub collectors: BTreeMap<&'static str, Result<KeyFindings, ScanFailure>>,
+    /// How long it took, from its first question to its last, pauses included.
+    pub duration: Duration,
+}
+
+/// Key work that has paused in the middle of a walk, with what it has found so far. The next pass goes on with it.
+#[derive(Debug)]
+pub struct PausedWork {
+    /// The server process that the cursor belongs to.
+    run_id: String,
+    is_own: bool,
+    state: WorkState,
+    walk: PausedWalk,
+}
+
+/// How far key work has come.
+#[derive(Debug)]
+struct WorkState {
+    began: Instant,
+    /// The collectors that have work here; empty where keys are left alone.
+    collectors: BTreeSet<&'static str>,
+    /// Keys that `check_keys` may still show.
+    places: Arc<AtomicUsize>,
+    /// How many these were when the keys that are named in full had been asked about.
+    places_for_scans: usize,
+    /// How many when the walk over the present database began.
+    places_for_walk: usize,
+    /// What was found without a SCAN.
+    named: BTreeMap<&'static str, KeyFindings>,
+    /// What was found by one.
+    scanned: BTreeMap<&'static str, KeyFindings>,
+    /// Databases whose keys all tasks have seen.
+    served: BTreeSet<u32>,
+    failures: BTreeMap<&'static str, ScanFailure>,
+}
+
+impl WorkState {
+    fn new(task: &ScanTask, collectors: BTreeSet<&'static str>) -> Self {
+        Self {
+            began: Instant::now(),
+            collectors,
+            places: Arc::new(AtomicUsize::new(task.config.checked_keys)),
+            places_for_scans: task.config.checked_keys,
+            places_for_walk: task.config.checked_keys,
+            named: BTreeMap::new(),
+            scanned: BTreeMap::new(),
+            served: BTreeSet::new(),
+            failures: BTreeMap::new(),
+        }
+    }
 }
 
 /// The tasks of one database while they are served.
@@ -89,7 +139,8 @@ impl Tasks {
         (replies, lookups)
     }
 
-    fn collectors(&self) -> BTreeSet<&'static str> {
+    /// The collectors that they belong to.
+    pub(super) fn collectors(&self) -> BTreeSet<&'static str> {
         self.tasks.iter().map(|task| task.collector).collect()
     }
 
@@ -102,19 +153,11 @@ impl Tasks {
 /// The key work of one pass.
 pub(super) struct KeyWork<'t> {
     task: &'t ScanTask,
-    /// The collectors that have work here; empty where keys are left alone.
-    collectors: BTreeSet<&'static str>,
-    /// Keys that `check_keys` may still show.
-    places: Arc<AtomicUsize>,
-    /// How many these were when the keys that are named in full had been asked about.
-    places_for_scans: usize,
-    /// What was found without a SCAN.
-    named: BTreeMap<&'static str, KeyFindings>,
-    /// What was found by one.
-    scanned: BTreeMap<&'static str, KeyFindings>,
-    /// Databases whose keys all tasks have seen.
-    served: BTreeSet<u32>,
-    failures: BTreeMap<&'static str, ScanFailure>,
+    state: WorkState,
+    /// Where an earlier pass paused, or this one has.
+    paused: Option<PausedWalk>,
+    /// Whether an earlier pass began it: sessions are counted alone then.
+    is_resumed: bool,
     is_own: bool,
 }
 
@@ -130,32 +173,51 @@ impl<'t> KeyWork<'t> {
         };
         Self {
             task,
-            collectors,
-            places: Arc::new(AtomicUsize::new(task.config.checked_keys)),
-            places_for_scans: task.config.checked_keys,
-            named: BTreeMap::new(),
-            scanned: BTreeMap::new(),
-            served: BTreeSet::new(),
-            failures: BTreeMap::new(),
+            state: WorkState::new(task, collectors),
+            paused: None,
+            is_resumed: false,
             is_own,
         }
     }
 
+    /// Goes on with the work that an earlier pass paused, if the same server process answers and there is still the same work.
+    pub(super) fn take_up(&mut self, paused: PausedWork, identity: &Identity) {
+        let is_same = identity.run_id.as_deref() == Some(paused.run_id.as_str());
+        if is_same && paused.is_own == self.is_own && paused.state.collectors == self.state.collectors {
+            self.state = paused.state;
+            self.paused = Some(paused.walk);
+            self.is_resumed = true;
+        }
+    }
+
+    /// Whether an earlier pass began it.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Forgets all of it: another process answers than the one that the cursor belongs to.
+    pub(super) fn begin_anew(&mut self) {
+        let collectors = std::mem::take(&mut self.state.collectors);
+        self.state = WorkState::new(self.task, collectors);
+        self.paused = None;
+        self.is_resumed = false;
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.collectors.is_empty()
+        self.state.collectors.is_empty()
     }
 
     /// The tasks for a database that need a SCAN, or those that need none.
     fn tasks(&self, memory: &ScanMemory, database: u32, needs_scan: bool) -> Tasks {
-        if self.collectors.is_empty() {
+        if self.state.collectors.is_empty() {
             return Tasks::default();
         }
         let tasks = keys::tasks(&KeyContext {
             config: &self.task.config,
             database,
             refused: &|name| memory.refusal(name),
-            checked_keys: &self.places,
+            checked_keys: &self.state.places,
             by_scan: needs_scan,
         });
         Tasks { tasks }
@@ -166,6 +228,15 @@ impl<'t> KeyWork<'t> {
         self.tasks(memory, database, true)
     }
 
+    /// Those of them that a pass for sessions is to serve as well: none where they wait in the middle of a walk.
+    pub(super) fn tasks_beside_sessions(&self, memory: &ScanMemory, database: u32) -> Tasks {
+        if self.is_resumed {
+            Tasks::default()
+        } else {
+            self.scan_tasks(memory, database)
+        }
+    }
+
     /// Takes what the tasks of a database have found, after they have seen all of its keys.
     pub(super) fn take(&mut self, memory: &mut ScanMemory, database: u32, tasks: Tasks, is_scan: bool) {
         for CollectorTask { collector, task } in tasks.tasks {
@@ -173,30 +244,37 @@ impl<'t> KeyWork<'t> {
             for (name, reason) in &findings.missing {
                 memory.refuse(name, *reason, Instant::now());
             }
-            let found = if is_scan { &mut self.scanned } else { &mut self.named };
+            let found = if is_scan {
+                &mut self.state.scanned
+            } else {
+                &mut self.state.named
+            };
             found.entry(collector).or_default().add(findings);
         }
         if is_scan {
-            self.served.insert(database);
+            self.state.served.insert(database);
         }
     }
 
     /// Forgets what SCANs have found: the data is another one.
     pub(super) fn forget_scanned(&mut self) {
-        self.scanned.clear();
-        self.served.clear();
-        self.places.store(self.places_for_scans, Ordering::Relaxed);
+        if self.is_resumed {
+            return;
+        }
+        self.state.scanned.clear();
+        self.state.served.clear();
+        self.state.places.store(self.state.places_for_scans, Ordering::Relaxed);
     }
 
     /// Gives all of it up.
     pub(super) fn fail_all(&mut self, failure: &ScanFailure) {
-        let everybody = self.collectors.clone();
+        let everybody = self.state.collectors.clone();
         self.fail(&everybody, failure);
     }
 
     fn fail(&mut self, collectors: &BTreeSet<&'static str>, failure: &ScanFailure) {
         for collector in collectors {
-            self.failures.entry(collector).or_insert_with(|| failure.clone());
+            self.state.failures.entry(collector).or_insert_with(|| failure.clone());
         }
     }
 
@@ -220,8 +298,10 @@ impl<'t> KeyWork<'t> {
                 Ok(tasks) => self.take(memory, database, tasks, false),
                 Err(Stop::StartOver(_)) if starts < MOST_STARTS => {
                     starts += 1;
-                    self.named.clear();
-                    self.places.store(self.task.config.checked_keys, Ordering::Relaxed);
+                    self.state.named.clear();
+                    self.state
+                        .places
+                        .store(self.task.config.checked_keys, Ordering::Relaxed);
                     left = keys::databases(&self.task.config).into_iter().rev().collect();
                 }
                 Err(Stop::StartOver(why)) => {
@@ -231,7 +311,7 @@ impl<'t> KeyWork<'t> {
                 Err(Stop::Failed(failure)) => self.fail(&collectors, &failure),
             }
         }
-        self.places_for_scans = self.places.load(Ordering::Relaxed);
+        self.state.places_for_scans = self.state.places.load(Ordering::Relaxed);
         link.is_about_keys = false;
     }
 
@@ -273,7 +353,7 @@ impl<'t> KeyWork<'t> {
         outcome.map(|()| tasks)
     }
 
-    /// Goes over the databases whose keys no pass for sessions has seen whole.
+    /// Goes over the databases whose keys no pass for sessions has seen whole, until it is asked to pause.
     pub(super) async fn walk_rest<R: From<ScanReport> + Send>(
         &mut self,
         link: &mut Link<'_, R>,
@@ -290,40 +370,65 @@ impl<'t> KeyWork<'t> {
                 }
             }
         }
-        for database in databases {
-            if self.served.contains(&database) {
-                continue;
-            }
-            let mut starts = 0;
-            loop {
-                let before = self.places.load(Ordering::Relaxed);
-                let tasks = self.scan_tasks(memory, database);
-                if tasks.is_empty() {
-                    break;
-                }
-                let collectors = tasks.collectors();
-                match self.walk(link, memory, database, tasks).await {
-                    Ok(tasks) => {
-                        self.take(memory, database, tasks, true);
-                        break;
-                    }
-                    Err(Stop::StartOver(why)) if starts + 1 < MOST_STARTS => {
-                        starts += 1;
-                        tracing::info!(instance = %self.task.config.name, why, "a scan of keys begins anew");
-                        self.places.store(before, Ordering::Relaxed);
-                    }
-                    Err(stop) => {
-                        let failure = self.failure_of(stop);
-                        if failure.is_denied() {
-                            memory.refuse(&refusal_name(database), Unavailable::Denied, Instant::now());
-                        }
-                        self.fail(&collectors, &failure);
-                        break;
-                    }
-                }
+        // The one that was under way comes first: it may hold no keys any more.
+        let under_way = self.paused.as_ref().map(|paused| paused.database);
+        let others = databases.into_iter().filter(|database| Some(*database) != under_way);
+        for database in under_way.into_iter().chain(others) {
+            if !self.state.served.contains(&database) && !self.walk_database(link, memory, database).await {
+                break;
             }
         }
         link.is_about_keys = false;
+    }
+
+    /// Goes over one database, anew where its data changes. Whether it came to an end, good or bad, rather than paused.
+    async fn walk_database<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+        memory: &mut ScanMemory,
+        database: u32,
+    ) -> bool {
+        let mut starts = 0;
+        loop {
+            let (collectors, walked) = match self.paused.take() {
+                Some(paused) => (
+                    paused.collectors(),
+                    self.walk(link, memory, database, Err(paused)).await,
+                ),
+                None => {
+                    let tasks = self.scan_tasks(memory, database);
+                    if tasks.is_empty() {
+                        return true;
+                    }
+                    self.state.places_for_walk = self.state.places.load(Ordering::Relaxed);
+                    (tasks.collectors(), self.walk(link, memory, database, Ok(tasks)).await)
+                }
+            };
+            match walked {
+                Ok(Ok(tasks)) => {
+                    self.take(memory, database, tasks, true);
+                    return true;
+                }
+                Ok(Err(paused)) => {
+                    self.paused = Some(paused);
+                    return false;
+                }
+                Err(Stop::StartOver(why)) if starts + 1 < MOST_STARTS => {
+                    starts += 1;
+                    tracing::info!(instance = %self.task.config.name, why, "a scan of keys begins anew");
+                    let places = self.state.places_for_walk;
+                    self.state.places.store(places, Ordering::Relaxed);
+                }
+                Err(stop) => {
+                    let failure = self.failure_of(stop);
+                    if failure.is_denied() {
+                        memory.refuse(&refusal_name(database), Unavailable::Denied, Instant::now());
+                    }
+                    self.fail(&collectors, &failure);
+                    return true;
+                }
+            }
+        }
     }
 
     fn failure_of(&self, stop: Stop) -> ScanFailure {
@@ -333,14 +438,14 @@ impl<'t> KeyWork<'t> {
         }
     }
 
-    /// Goes over one database for its tasks alone.
+    /// Goes over one database for its tasks alone, or on with a walk that has paused.
     async fn walk<R: From<ScanReport> + Send>(
         &self,
         link: &mut Link<'_, R>,
         memory: &mut ScanMemory,
         database: u32,
-        tasks: Tasks,
-    ) -> Result<Tasks, Stop> {
+        work: Result<Tasks, PausedWalk>,
+    ) -> Result<Result<Tasks, PausedWalk>, Stop> {
         let config = &self.task.config;
         if let Some(reason) = memory.refusal(&refusal_name(database)) {
             let label = reason.as_label();
@@ -360,33 +465,58 @@ impl<'t> KeyWork<'t> {
         };
         let before = state_of(link, &mut refusals).await?;
         let share = share_of(self.task);
-        let limits = PassLimits {
-            count: if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT },
-            remembered_keys: 0,
-            label_values: 0,
+        let (walk, before) = match work {
+            Ok(tasks) => {
+                let limits = PassLimits {
+                    count: if share > 0.0 { PACED_COUNT } else { UNPACED_COUNT },
+                    remembered_keys: 0,
+                    label_values: 0,
+                };
+                let keys = DatabasePass::new(Vec::new(), Extent::Whole, &limits);
+                let walk = Walk::new(config, self.is_own, share, database, keys, Lookups::default(), tasks);
+                (walk, before)
+            }
+            Err(paused) => Walk::resume(config, self.is_own, share, paused, before),
         };
-        let keys = DatabasePass::new(Vec::new(), Extent::Whole, &limits);
-        let walk = Walk::new(config, self.is_own, share, database, keys, Lookups::default(), tasks);
-        let walked = walk.run(link, before, &mut refusals).await?;
+        // A cursor that nobody can say whose it is is of no use to another connection.
+        let pause = self.task.pause.clone().filter(|_| link.identity.run_id.is_some());
+        let walk = walk.pausing_for(pause);
+        let walked = walk.run_or_pause(link, before, &mut refusals).await?;
         if let Some(reason) = refusals.size {
             memory.refuse("dbsize", reason, Instant::now());
         }
-        Ok(walked.tasks)
+        Ok(walked.map(|walked| walked.tasks))
+    }
+
+    /// What became of all of it, or how far it has come where it has paused: a later pass can go on with that.
+    pub(super) fn end_or_pause(mut self, identity: &Identity) -> Result<KeyEnd, Box<PausedWork>> {
+        match (self.paused.take(), identity.run_id.clone()) {
+            (Some(walk), Some(run_id)) => Err(Box::new(PausedWork {
+                run_id,
+                is_own: self.is_own,
+                state: self.state,
+                walk,
+            })),
+            _ => Ok(self.end(None)),
+        }
     }
 
     /// What became of all of it. `failure` is one that ended the pass before it had begun.
     pub(super) fn end(self, failure: Option<&ScanFailure>) -> KeyEnd {
-        let mut end = KeyEnd::default();
-        for collector in self.collectors {
+        let mut end = KeyEnd {
+            duration: self.state.began.elapsed(),
+            ..KeyEnd::default()
+        };
+        for collector in self.state.collectors {
             end.collectors.insert(collector, Ok(KeyFindings::default()));
         }
-        for (collector, findings) in self.named.into_iter().chain(self.scanned) {
+        for (collector, findings) in self.state.named.into_iter().chain(self.state.scanned) {
             if let Some(Ok(known)) = end.collectors.get_mut(collector) {
                 known.add(findings);
             }
         }
         for (collector, result) in &mut end.collectors {
-            if let Some(failure) = failure.or_else(|| self.failures.get(collector)) {
+            if let Some(failure) = failure.or_else(|| self.state.failures.get(collector)) {
                 *result = Err(ScanFailure {
                     at_replica: !self.is_own,
                     ..failure.clone()

@@ -85,6 +85,8 @@ pub(super) struct Link<'a, R> {
     is_own: bool,
     /// Why INFO is not asked for; found out once.
     pub info_refusal: Option<Unavailable>,
+    /// How often the server was found to load its data anew.
+    pub loads: u32,
     /// Whether it is used for keys that are no sessions just now, as what is said of a refusal is to name.
     pub is_about_keys: bool,
 }
@@ -109,6 +111,7 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             failures: 0,
             is_own,
             info_refusal: None,
+            loads: 0,
             is_about_keys: false,
         }
     }
@@ -340,7 +343,10 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             }
             let is_same = before.is_some() && before == self.identity.run_id;
             return match (has_other_data, is_same) {
-                (true, _) => Err(Stop::StartOver("the server has loaded its data anew")),
+                (true, _) => {
+                    self.loads += 1;
+                    Err(Stop::StartOver("the server has loaded its data anew"))
+                }
                 (false, false) => Err(Stop::StartOver("another server process answers")),
                 (false, true) => Ok(()),
             };

@@ -1,6 +1,6 @@
 //! The scan actor's frame: one connection, one pass per database, paced, resumed where it can be, cancelled by dropping its task.
 //!
-//! `link` is the connection, `walk` goes over one database, `memory` is what one pass leaves to the next, `replica` finds a replica
+//! `report` is what it is given and what it gives back, `link` is the connection, `walk` goes over one database, `memory` is what one pass leaves to the next, `replica` finds a replica
 //! to scan in place of the instance, `recognise` finds out which stores there are.
 
 mod keys;
@@ -9,106 +9,27 @@ mod memory;
 mod pace;
 mod recognise;
 mod replica;
+mod report;
 pub mod scripts;
 mod walk;
 
-pub use keys::KeyEnd;
+pub use keys::{KeyEnd, PausedWork};
 pub use memory::{Missing, ScanMemory};
 pub use recognise::Recognised;
+pub use report::{DatabaseOutcome, ScanEnd, ScanFailure, ScanOutcome, ScanProgress, ScanReport, ScanTask, SessionsEnd};
+pub use walk::PauseRequest;
 
-use crate::collectors::lua::Runs;
-use crate::config::{InstanceConfig, StoreConfig};
-use crate::redis::{Command, Connector, Info, Reason, RedisError, Reply, unavailability};
+use crate::config::StoreConfig;
+use crate::redis::{Command, Info, Reason, RedisError, Reply, unavailability};
 use crate::sessions::figures::{Estimate, StoreFigures};
 use crate::sessions::pass::{DatabasePass, Extent, PACED_COUNT, PassLimits, PassStore, UNPACED_COUNT};
 use keys::{KeyWork, Tasks};
 use link::{Link, Stop};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use walk::{Lookups, StateRefusals, Walk, Walked, state_of};
-
-/// What one pass over all databases of an instance found.
-#[derive(Debug, Clone)]
-pub struct ScanOutcome {
-    /// How long the whole pass took.
-    pub duration: Duration,
-    /// The databases of the pass.
-    pub databases: Vec<DatabaseOutcome>,
-    /// What was found of each store, by its index among the instance's stores, over all its databases.
-    pub stores: BTreeMap<usize, StoreFigures>,
-    /// When the pass ended.
-    pub ended_at: SystemTime,
-    /// Whether a replica was scanned in place of the instance.
-    pub at_replica: bool,
-}
-
-/// One database of a complete pass.
-#[derive(Debug, Clone, Copy)]
-pub struct DatabaseOutcome {
-    /// The database.
-    pub database: u32,
-    /// How long its pass took.
-    pub duration: Duration,
-    /// Keys examined over DBSIZE; absent when the user may not run DBSIZE.
-    pub coverage_ratio: Option<f64>,
-    /// Share of the keys that the pass looked at, 0 to 1.
-    pub covered: f64,
-    /// Keys that have expired and that the server has not deleted when the pass ended, as estimated from those that the pass met;
-    /// absent when the user may not run DBSIZE.
-    pub undeleted: Option<f64>,
-}
-
-/// What a pass has cost since it last said so.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScanProgress {
-    /// The database.
-    pub database: u32,
-    /// Keys that SCAN returned.
-    pub keys_examined: u64,
-    /// Server time as estimated from round trips, in seconds.
-    pub redis_seconds: f64,
-    /// Hits and misses of the keyspace that the instance counted for it; 0 where a replica was scanned.
-    pub lookups: u64,
-    /// The misses among them.
-    pub misses: u64,
-}
-
-/// What a scan tells while it goes on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ScanReport {
-    /// What it has cost.
-    Progress(ScanProgress),
-    /// It connects to the instance once more.
-    Connect,
-    /// An exchange failed and will be tried again.
-    Failed {
-        /// Why.
-        reason: Reason,
-        /// Whether it was a connect to the instance.
-        at_connect: bool,
-    },
-}
-
-/// A failed pass.
-#[derive(Debug, Clone)]
-pub struct ScanFailure {
-    /// Why.
-    pub error: RedisError,
-    /// Whether the connect failed, rather than an exchange.
-    pub at_connect: bool,
-    /// Whether it happened at a replica that is scanned in place of the instance.
-    pub at_replica: bool,
-}
-
-impl ScanFailure {
-    /// Whether the user may not run a command that scanning needs.
-    pub fn is_denied(&self) -> bool {
-        !self.at_connect && self.error.reason == Reason::Denied
-    }
-}
 
 /// How often one pass begins anew because the data changed under it. A server whose data is replaced more often has no count worth
 /// the name.
@@ -117,86 +38,13 @@ const MOST_STARTS: u32 = 3;
 /// Keys of `StoreFigures::active` that take no place among the values of `app`: no value, and the rest.
 const UNNAMED_APPS: usize = 2;
 
-/// What a pass is to do.
-#[derive(Debug)]
-pub struct ScanTask {
-    /// The instance.
-    pub config: Arc<InstanceConfig>,
-    /// Whether sessions are looked at.
-    pub looks_at_sessions: bool,
-    /// Whether the keys that optional collectors ask for are looked at.
-    pub looks_at_keys: bool,
-    /// The stores to count; empty where they are to be recognised.
-    pub stores: Arc<[StoreConfig]>,
-    /// Whether the scripts of `lua` are run.
-    pub runs_scripts: bool,
-    /// How to connect to the instance.
-    pub connector: Connector,
-    /// Whether the pass keeps to `scan.redis_share`.
-    pub paced: bool,
-    /// What former passes left.
-    pub memory: ScanMemory,
-    /// `master_replid` of the instance, as its INFO last said.
-    pub replication_id: Option<String>,
-    /// Whether the instance is known to be a replica.
-    pub is_replica: bool,
-}
-
-/// How a pass ended.
-#[derive(Debug)]
-pub struct ScanEnd {
-    /// What it found of sessions; `None` where it only looked for stores, or for keys of other collectors.
-    pub outcome: Result<Option<ScanOutcome>, ScanFailure>,
-    /// Whether it looked at sessions.
-    pub looked_at_sessions: bool,
-    /// What the next pass should know.
-    pub memory: ScanMemory,
-    /// Which stores there are, where that was asked.
-    pub recognised: Option<Recognised>,
-    /// Sessions of all stores over the keys of all databases; `None` when INFO does not say how many these are.
-    pub share_of_keys: Option<f64>,
-    /// What of the figures is absent, and why.
-    pub missing: BTreeSet<Missing>,
-    /// Stores with more values of `app` than `limits.label_values`.
-    pub dropped_apps: u64,
-    /// What was found for the collectors that look at keys; `None` where stores were recognised and the next pass, which follows at
-    /// once, looks at the keys.
-    pub keys: Option<KeyEnd>,
-    /// What became of the scripts of `lua`, and how long they took; `None` where none are to be run.
-    pub scripts: Option<Result<(Runs, Duration), ScanFailure>>,
-}
-
-impl ScanEnd {
-    /// The end of a pass that found nothing out.
-    fn new(outcome: Result<Option<ScanOutcome>, ScanFailure>, memory: ScanMemory) -> Self {
-        Self {
-            outcome,
-            looked_at_sessions: true,
-            memory,
-            recognised: None,
-            share_of_keys: None,
-            missing: BTreeSet::new(),
-            dropped_apps: 0,
-            keys: None,
-            scripts: None,
-        }
-    }
-
-    /// The end of a pass that failed before it began.
-    #[cfg(test)]
-    pub(crate) fn failed(error: RedisError) -> Self {
-        let failure = ScanFailure {
-            error,
-            at_connect: false,
-            at_replica: false,
-        };
-        Self::new(Err(failure), ScanMemory::default())
-    }
-}
-
 /// Runs one pass. What it costs and what fails on the way goes to `reports` as it goes on, also when it fails.
-pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sender<R>) -> ScanEnd {
+pub async fn run<R: From<ScanReport> + From<SessionsEnd> + Send>(
+    mut task: ScanTask,
+    reports: &mpsc::Sender<R>,
+) -> ScanEnd {
     let started = Instant::now();
+    let paused = task.paused.take();
     let replica = replica::find(&task, reports).await;
     let mut end = ScanEnd::new(Ok(None), task.memory.clone());
     end.looked_at_sessions = task.looks_at_sessions;
@@ -224,6 +72,8 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if let Err(mut failure) = opened {
         failure.at_replica = !is_own;
         end.keys = Some(work.end(Some(&failure)));
+        // The process that it belongs to may answer again.
+        end.paused = paused;
         end.scripts = task.runs_scripts.then(|| Err(failure.clone()));
         if task.looks_at_sessions {
             end.outcome = Err(failure);
@@ -231,6 +81,10 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
         return end;
     }
     end.memory.enter(&link.identity, started);
+    if let Some(paused) = paused {
+        work.take_up(*paused, &link.identity);
+    }
+    let resumed_at = link.identity.clone();
     if task.runs_scripts {
         let begun = Instant::now();
         let runs = scripts::run(&task.config, &mut link, &mut end.memory).await;
@@ -242,7 +96,7 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     {
         work.fail_all(&failure);
     }
-    if !recognises && !work.is_empty() {
+    if !recognises && !work.is_empty() && !work.is_resumed() {
         work.ask_named(&mut link, &mut end.memory).await;
     }
     if task.looks_at_sessions {
@@ -252,14 +106,46 @@ pub async fn run<R: From<ScanReport> + Send>(task: ScanTask, reports: &mpsc::Sen
     if has_recognised {
         return end;
     }
-    if !work.is_empty() {
-        if recognises {
-            work.ask_named(&mut link, &mut end.memory).await;
-        }
-        work.walk_rest(&mut link, &mut end.memory).await;
+    if work.is_empty() {
+        end.keys = Some(work.end(None));
+        return end;
     }
-    end.keys = Some(work.end(None));
+    if task.looks_at_sessions || task.runs_scripts {
+        end = tell_of_sessions(&task, end, started, reports).await;
+    }
+    let is_other = work.is_resumed() && (link.identity != resumed_at || link.loads > 0);
+    if is_other {
+        work.begin_anew();
+    }
+    if (recognises && !work.is_resumed()) || is_other {
+        work.ask_named(&mut link, &mut end.memory).await;
+    }
+    work.walk_rest(&mut link, &mut end.memory).await;
+    match work.end_or_pause(&link.identity) {
+        Ok(keys) => end.keys = Some(keys),
+        Err(paused) => end.paused = Some(paused),
+    }
     end
+}
+
+/// Tells what was found of sessions and scripts, and gives back what is left for the end of the pass.
+async fn tell_of_sessions<R: From<SessionsEnd>>(
+    task: &ScanTask,
+    end: ScanEnd,
+    started: Instant,
+    reports: &mpsc::Sender<R>,
+) -> ScanEnd {
+    let mut rest = ScanEnd::new(Ok(None), end.memory.clone());
+    rest.looked_at_sessions = false;
+    rest.has_told_sessions = true;
+    let told = SessionsEnd {
+        number: task.number,
+        end: Box::new(end),
+        duration: started.elapsed(),
+    };
+    // The receiver is gone only when the instance is.
+    let _ = reports.send(told.into()).await;
+    rest
 }
 
 /// Says what is to be said before keys are asked about.
@@ -500,13 +386,13 @@ impl DatabaseScan<'_, '_> {
         });
         // A window shows a part of the keys; other work goes over all of them later.
         let (is_whole, tasks) = match &extent {
-            Extent::Whole => (true, self.work.scan_tasks(self.memory, database)),
+            Extent::Whole => (true, self.work.tasks_beside_sessions(self.memory, database)),
             Extent::Window { .. } => (false, Tasks::default()),
         };
         let keys = DatabasePass::new(stores.collect(), extent, &limits);
         let walk = Walk::new(config, self.is_own, share, database, keys, self.lookups, tasks);
         let mut walked = walk.run(link, before, &mut refusals).await?;
-        if is_whole {
+        if is_whole && !self.work.is_resumed() {
             let tasks = std::mem::take(&mut walked.tasks);
             self.work.take(self.memory, database, tasks, true);
         }

@@ -8,6 +8,9 @@ use crate::redis::info::flushes;
 use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable, unavailability};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, Page, PassError, Progress, StoreResult};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -126,6 +129,42 @@ fn was_emptied(before: DatabaseState, after: DatabaseState, fall: Fall) -> bool 
     }
 }
 
+/// Asks a walk to pause: something that comes more often is due. Shared by who asks and who walks.
+#[derive(Debug, Clone, Default)]
+pub struct PauseRequest(Arc<AtomicBool>);
+
+impl PauseRequest {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A walk that has paused. A later pass goes on from its cursor, as long as the same server process answers: SCAN keeps no state between two
+/// calls, and returns what is there all the time however long lies between them.
+#[derive(Debug)]
+pub(super) struct PausedWalk {
+    /// The database.
+    pub database: u32,
+    keys: DatabasePass,
+    tasks: Tasks,
+    progress: Progress,
+    before: DatabaseState,
+    last_size: Option<u64>,
+    fall: Fall,
+}
+
+impl PausedWalk {
+    /// The collectors that wait for it.
+    pub(super) fn collectors(&self) -> BTreeSet<&'static str> {
+        self.tasks.collectors()
+    }
+}
+
 /// A walk over one database.
 pub(super) struct Walk<'a> {
     config: &'a InstanceConfig,
@@ -151,6 +190,9 @@ pub(super) struct Walk<'a> {
     fall: Fall,
     /// Expired keys that our SCANs met.
     deleted: u64,
+    progress: Progress,
+    /// Who may ask it to pause.
+    pause: Option<PauseRequest>,
     /// When the cost was last reported, and what it was: keys, seconds of the server, lookups.
     told: (Instant, u64, f64, Lookups),
 }
@@ -204,8 +246,48 @@ impl<'a> Walk<'a> {
             last_size: None,
             fall: Fall::default(),
             deleted: 0,
+            progress: Progress::More,
+            pause: None,
             told: (started, 0, 0.0, Lookups::default()),
         }
+    }
+
+    /// Goes on with a walk that has paused; `now` is the state of the database just now. Gives back the state before the whole of it as well.
+    pub(super) fn resume(
+        config: &'a InstanceConfig,
+        is_own: bool,
+        share: f64,
+        paused: PausedWalk,
+        now: DatabaseState,
+    ) -> (Self, DatabaseState) {
+        let PausedWalk {
+            database,
+            keys,
+            tasks,
+            progress,
+            before,
+            last_size,
+            fall,
+        } = paused;
+        let mut walk = Self::new(config, is_own, share, database, keys, Lookups::default(), tasks);
+        walk.progress = progress;
+        walk.fall = fall;
+        walk.told.1 = walk.keys.keys_examined();
+        walk.last_size = last_size;
+        let is_unflushed = before.flushes.is_some() && before.flushes == now.flushes;
+        if is_unflushed {
+            // However many keys came and went meanwhile, none of them by a flush.
+            walk.last_size = now.size;
+        } else {
+            walk.note_size(now.size);
+        }
+        (walk, before)
+    }
+
+    /// Lets somebody ask the walk to pause.
+    pub(super) fn pausing_for(mut self, pause: Option<PauseRequest>) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Walks to the end; `before` is the state of the database just now. What it costs is told also when it fails.
@@ -215,9 +297,44 @@ impl<'a> Walk<'a> {
         before: DatabaseState,
         refusals: &mut StateRefusals,
     ) -> Result<Walked, Stop> {
+        self.pause = None;
+        self.last_size = before.size;
         let walked = self.walk(link, before).await;
         self.tell(link).await;
         walked?;
+        self.complete(link, before, refusals).await
+    }
+
+    /// Walks to the end, or until it is asked to pause; `before` is the state of the database before the first step.
+    pub(super) async fn run_or_pause<R: From<ScanReport> + Send>(
+        mut self,
+        link: &mut Link<'_, R>,
+        before: DatabaseState,
+        refusals: &mut StateRefusals,
+    ) -> Result<Result<Walked, PausedWalk>, Stop> {
+        self.last_size = self.last_size.or(before.size);
+        let walked = self.walk(link, before).await;
+        self.tell(link).await;
+        if walked? {
+            return self.complete(link, before, refusals).await.map(Ok);
+        }
+        Ok(Err(PausedWalk {
+            database: self.database,
+            keys: self.keys,
+            tasks: self.tasks,
+            progress: self.progress,
+            before,
+            last_size: self.last_size,
+            fall: self.fall,
+        }))
+    }
+
+    async fn complete<R: From<ScanReport> + Send>(
+        mut self,
+        link: &mut Link<'_, R>,
+        before: DatabaseState,
+        refusals: &mut StateRefusals,
+    ) -> Result<Walked, Stop> {
         let after = state_of(link, refusals).await?;
         let keys_examined = self.keys.keys_examined();
         let next_cursor = self.keys.next_cursor().map(<[u8]>::to_vec);
@@ -242,29 +359,34 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Whether it came to the end.
     async fn walk<R: From<ScanReport> + Send>(
         &mut self,
         link: &mut Link<'_, R>,
         before: DatabaseState,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         pace::find_floor(&mut self.pacer, link, self.database).await?;
         if let Some(size) = before.size {
             self.keys.expect_keys(size);
         }
         self.weighs = before.size.is_some();
-        self.last_size = before.size;
         let most_details = if self.is_paced { PACED_DETAILS } else { UNPACED_DETAILS };
-        let mut progress = Progress::More;
         // The page that has come and has not been looked at: unpaced, that is done while the server works on the next one.
         let mut page: Option<Reply> = None;
         loop {
+            if self.pause.as_ref().is_some_and(PauseRequest::is_asked) {
+                if let Some(reply) = page.take() {
+                    absorb(&mut self.keys, &mut self.tasks, &mut self.random, &reply, link).await?;
+                }
+                return Ok(false);
+            }
             let mut batch = Vec::new();
             let details = self.keys.push_details(most_details, &mut batch);
             let asked = self.tasks.push(most_details.saturating_sub(details.keys()), &mut batch);
             // What waits comes first, so that no more of it waits than one page brings.
             let has_room = !self.is_paced || batch.len() <= COMMANDS_BESIDE_SCAN;
             let waiting = self.keys.waiting() + self.tasks.waiting();
-            let scans = progress == Progress::More && (batch.is_empty() || (has_room && waiting <= most_details));
+            let scans = self.progress == Progress::More && (batch.is_empty() || (has_room && waiting <= most_details));
             if scans {
                 let sizes = usize::from(self.weighs);
                 batch.extend(std::iter::repeat_n(Command::new(1, &["DBSIZE"]), sizes));
@@ -274,7 +396,7 @@ impl<'a> Walk<'a> {
             if batch.is_empty() {
                 match page.take() {
                     Some(reply) => absorb(&mut self.keys, &mut self.tasks, &mut self.random, &reply, link).await?,
-                    None => return Ok(()),
+                    None => return Ok(true),
                 }
                 continue;
             }
@@ -303,7 +425,7 @@ impl<'a> Walk<'a> {
                     return Err(Stop::failed(link.refusal("SCAN", reply)));
                 }
                 let read = Page::new(reply).map_err(|error| self.broken(error))?;
-                progress = self.keys.turn(&read).map_err(|error| self.broken(error))?;
+                self.progress = self.keys.turn(&read).map_err(|error| self.broken(error))?;
                 let sizes = size_before.first().zip(size_after.as_ref());
                 let sizes = sizes.and_then(|(before, after)| Some((before.as_integer()?, after.as_integer()?)));
                 if let Some((before, after)) = sizes {

@@ -410,7 +410,7 @@ fn lookups_are_hits_when_the_key_is_there() {
 #[test]
 fn refusals_and_odd_replies_are_the_metrics_problem() {
     let metric = metric(Counter, None, Text);
-    let cases: [(Reply, Problem); 7] = [
+    let cases: [(Reply, Problem); 9] = [
         (
             Reply::Error("NOPERM this user has no permissions to access one of the keys used as arguments".into()),
             Problem::KeyDenied,
@@ -431,11 +431,13 @@ fn refusals_and_odd_replies_are_the_metrics_problem() {
                 command: "GETRANGE".to_owned(),
             },
         ),
+        (Reply::Error("MOVED 42 127.0.0.1:7001".into()), Problem::Elsewhere),
+        (Reply::Error("ASK 42 127.0.0.1:7001".into()), Problem::Elsewhere),
         (
-            Reply::Error("MOVED 42 127.0.0.1:7001".into()),
+            Reply::Error("CLUSTERDOWN Hash slot not served".into()),
             Problem::Refused {
                 command: "GETRANGE".to_owned(),
-                code: "MOVED".to_owned(),
+                code: "CLUSTERDOWN".to_owned(),
             },
         ),
         (

@@ -8,7 +8,7 @@ fn session(timeout: &str) -> Session {
     let text =
         format!("instances: [{{name: a, address: 'redis://h', poll: {{timeout: {timeout}, ping_interval: 30s}}}}]");
     let loaded = load_str(&text, "test", Path::new(""), &Environment::of_pairs(&[])).unwrap();
-    Session::new(&loaded.config.instances[0])
+    Session::new(&loaded.config.instances[0], None)
 }
 
 fn words(command: &Command) -> Vec<String> {
@@ -30,6 +30,28 @@ fn keys_are_random_and_every_write_of_them_has_an_end() {
     assert_eq!(words(&one.command(Operation::Update)), ["EXPIRE", &one.key, "10"]);
     assert_eq!(words(&session("2500ms").command(Operation::Update))[2], "13");
     assert_eq!(words(&session("5s").command(Operation::Create))[4], "25");
+}
+
+#[test]
+fn a_prefix_with_a_hash_tag_pins_all_keys_to_one_slot() {
+    for (prefix, is_pinned) in [
+        ("probe:", false),
+        ("{probe}:", true),
+        ("a{b}c", true),
+        ("{}:", false),
+        ("{}{a}:", false),
+        ("{probe:", false),
+        ("}a{:", false),
+    ] {
+        assert_eq!(has_hash_tag(prefix), is_pinned, "{prefix}");
+    }
+    let text = "instances: [{name: a, address: 'redis://h'}]";
+    let loaded = load_str(text, "test", Path::new(""), &Environment::of_pairs(&[])).unwrap();
+    let tagged = Session::new(&loaded.config.instances[0], Some(0xab)).key;
+    assert!(
+        tagged.starts_with("redis-session-exporter:probe:{000000ab}") && tagged.len() == 29 + 10 + 32,
+        "{tagged}"
+    );
 }
 
 #[test]
@@ -83,6 +105,8 @@ fn counters_are_born_at_zero_and_a_failure_counts_with_the_time_waited() {
         is_on: true,
         counts: BTreeMap::new(),
         refused_at: None,
+        tag: None,
+        is_known_elsewhere: false,
         logged: None,
     };
     let count = |probe: &SessionProbe, operation: &str, status: &str| {
