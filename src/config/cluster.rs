@@ -4,7 +4,6 @@ use super::InstanceConfig;
 use super::decode::{Decoder, Field, Fields, Located, TextRule};
 use super::network::Network;
 use super::types::{Address, Endpoint, PasswordSource};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Most networks of one list: an organisation's clusters live in a handful, and every address is held against each.
@@ -63,9 +62,9 @@ impl ClusterConfig {
         self.template.username.is_some() || self.template.password != PasswordSource::None
     }
 
-    /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the addresses at which the configured
-    /// nodes were reached.
-    pub fn networks(&self, seeds: impl IntoIterator<Item = IpAddr>) -> Option<Arc<[Network]>> {
+    /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the networks around the addresses of the
+    /// configured nodes.
+    pub fn networks(&self, seeds: impl IntoIterator<Item = Network>) -> Option<Arc<[Network]>> {
         if !self.has_credentials() {
             return None;
         }
@@ -73,7 +72,7 @@ impl ClusterConfig {
             Some(written) => written.as_slice().into(),
             None => {
                 let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
-                networks.extend(seeds.into_iter().map(Network::around));
+                networks.extend(seeds);
                 networks.sort_unstable();
                 networks.dedup();
                 networks.into()
@@ -98,6 +97,23 @@ impl ClusterConfig {
             ..InstanceConfig::clone(&self.template)
         }
     }
+}
+
+/// Whether two configurations of one node differ in nothing but the networks in which it is dialled. Nothing that runs has to be begun
+/// anew then: a connection was checked when it was made.
+pub fn differ_in_networks_alone(old: &InstanceConfig, new: &InstanceConfig) -> bool {
+    let (Some(of_old), Some(of_new)) = (&old.discovered, &new.discovered) else {
+        return false;
+    };
+    if of_old.networks == of_new.networks {
+        return false;
+    }
+    let mut alike = new.clone();
+    alike.discovered = Some(Discovered {
+        networks: of_old.networks.clone(),
+        ..of_new.clone()
+    });
+    alike == *old
 }
 
 /// The normalised address of a cluster: `redis-cluster://a:6379,b:6379`, with the database unless it is 0.

@@ -208,7 +208,7 @@ mod tests {
 
     /// `host:port`, or the reason.
     fn judged(cluster: &ClusterConfig, node: &AnnouncedNode) -> String {
-        let networks = cluster.networks(["10.1.2.3".parse().unwrap()]);
+        let networks = cluster.networks([Network::around("10.1.2.3".parse().unwrap())]);
         let admission = Admission { cluster, networks };
         match admission.judge(node, &tcp("10.1.2.9", 7000)) {
             Ok(Endpoint::Tcp { host, port }) => format!("{host} {port}"),
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_instance_is_dialled_in_those_networks_alone() {
         let secret = cluster("password: x");
-        let networks = secret.networks(["10.1.2.3".parse().unwrap()]);
+        let networks = secret.networks([Network::around("10.1.2.3".parse().unwrap())]);
         let of = |endpoint| secret.node(endpoint, networks.as_ref());
         let other = of(tcp("node.example", 7001));
         assert_eq!(other.name, "node.example:7001");

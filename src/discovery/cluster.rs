@@ -140,8 +140,8 @@ impl Finder {
             None => Connector::new(&instance),
         };
         self.connectors.insert(source.clone(), connector.clone());
-        let (mut connection, _) = connector.connect(deadline).await.map_err(|(_, error)| error)?;
-        let peer = connection.peer_address();
+        let (mut connection, handshake) = connector.connect(deadline).await.map_err(|(_, error)| error)?;
+        let addresses = handshake.addresses;
         let failure = |reason: Reason, what: &str| RedisError {
             reason,
             message: format!("{}: {what}", instance.address),
@@ -175,7 +175,7 @@ impl Finder {
                     self.answered(position);
                     return Ok(Answer {
                         source: source.clone(),
-                        peer,
+                        addresses,
                         announcement,
                     });
                 }

@@ -162,7 +162,8 @@ impl Discovery {
         drop(reports);
         let old = self.built.take().filter(|built| {
             let pairs = built.rosters.iter().zip(&found);
-            pairs.into_iter().all(|(old, new)| names_the_same(old, new))
+            let mut each = self.config.clusters.iter().zip(pairs);
+            each.all(|(cluster, (old, new))| names_the_same(cluster, old, new))
         });
         let mut targets = targets(&self.config, &found);
         if let Some(old) = old {
@@ -177,8 +178,8 @@ impl Discovery {
 }
 
 /// Whether two states of one cluster make the same instances.
-fn names_the_same(old: &Findings, new: &Findings) -> bool {
-    old.seed_addresses == new.seed_addresses
+fn names_the_same(cluster: &ClusterConfig, old: &Findings, new: &Findings) -> bool {
+    old.networks(cluster) == new.networks(cluster)
         && old.has_ended == new.has_ended
         && old.roster.nodes().eq(new.roster.nodes())
 }

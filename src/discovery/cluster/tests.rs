@@ -83,7 +83,7 @@ async fn falls_back_once_and_remembers_it() {
     let questions = |at: usize| -> Vec<String> { sent[at].iter().skip(1).map(|words| words.join(" ")).collect() };
     assert_eq!(questions(0), ["CLUSTER SHARDS", "CLUSTER NODES"]);
     assert_eq!(questions(1), ["CLUSTER NODES"]);
-    assert_eq!(findings.seed_addresses.len(), 1);
+    assert_eq!(findings.seed_networks.len(), 1);
 }
 
 fn three_times(answer: Act) -> Vec<Act> {
@@ -171,7 +171,7 @@ async fn who_is_asked_first_changes_and_found_nodes_come_last() {
     let mut findings = Findings::default();
     let answer = Answer {
         source: cluster.seeds[0].clone(),
-        peer: None,
+        addresses: Vec::new(),
         announcement: Question::Nodes
             .read(&crate::redis::Reply::Bulk(
                 "x 10.0.0.1:1 master\ny 10.0.0.2:1 master\n".into(),
