@@ -293,3 +293,40 @@ fn a_cluster_is_asked_for_by_the_form_of_the_address() {
     let config = loaded_flags(&single).config;
     assert_eq!((config.instances.len(), config.clusters.len()), (1, 0));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever flags are taken, `check` prints a file for that loads as the same configuration. Texts that look like variables are said
+    /// to, and stay out.
+    #[test]
+    fn the_file_for_flags_loads_as_the_same_configuration(
+        values in proptest::collection::vec((0_usize..9, "[a-c*?\\[\\]^,=:%.+\\-0-9(){}\" \u{e4}]{0,40}|(db[0-2]=)?[a-z:*]{1,4}(,[a-z:*\\[\\]]{1,4}){0,90}"), 0..6),
+    ) {
+        const FLAGS: [(ServerFlag, &str); 9] = [
+            (ServerFlag::CheckKeys, "--check-keys"),
+            (ServerFlag::CheckSingleKeys, "--check-single-keys"),
+            (ServerFlag::CountKeys, "--count-keys"),
+            (ServerFlag::CheckStreams, "--check-streams"),
+            (ServerFlag::CheckSingleStreams, "--check-single-streams"),
+            (ServerFlag::CheckKeyGroups, "--check-key-groups"),
+            (ServerFlag::CheckSearchIndexes, "--check-search-indexes"),
+            (ServerFlag::ConfigCommand, "--config-command"),
+            (ServerFlag::ConnectionTimeout, "--connection-timeout"),
+        ];
+        let mut servers = PeerServers::default();
+        for (flag, value) in values {
+            let (flag, origin) = FLAGS[flag];
+            // What is refused at once is not given.
+            let mut with = servers.clone();
+            if with.set(flag, origin, &PeerValue::Text(value)).is_ok() {
+                servers = with;
+            }
+        }
+        let flags = FlagSource { servers: Box::new(servers), ..addresses(&["h"]) };
+        if let Ok(loaded) = load(&Source::Flags(flags), &Environment::of_pairs(&[])) {
+            let (same, yaml) = again(&loaded.config);
+            proptest::prop_assert_eq!(same, loaded.config, "{}", yaml);
+        }
+    }
+}
