@@ -23,7 +23,8 @@ pub struct ClusterConfig {
     pub seeds: Vec<Endpoint>,
     /// Which of a node's names is dialled and becomes its `instance`.
     pub hostnames: Hostnames,
-    /// Where credentials may go; `None` means loopback and the networks around the seeds.
+    /// The only networks in which announced nodes are dialled; `None` means loopback and the networks around the seeds where there are
+    /// credentials, and any where there are none.
     pub allowed_networks: Option<Vec<Network>>,
     /// How every node is polled. Its name and address are those of no node.
     pub template: Arc<InstanceConfig>,
@@ -65,19 +66,18 @@ impl ClusterConfig {
     /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the networks around the addresses of the
     /// configured nodes.
     pub fn networks(&self, seeds: impl IntoIterator<Item = Network>) -> Option<Arc<[Network]>> {
+        // What the operator wrote holds whatever is sent; only the default is about secrets.
+        if let Some(written) = &self.allowed_networks {
+            return Some(written.as_slice().into());
+        }
         if !self.has_credentials() {
             return None;
         }
-        Some(match &self.allowed_networks {
-            Some(written) => written.as_slice().into(),
-            None => {
-                let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
-                networks.extend(seeds);
-                networks.sort_unstable();
-                networks.dedup();
-                networks.into()
-            }
-        })
+        let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
+        networks.extend(seeds);
+        networks.sort_unstable();
+        networks.dedup();
+        Some(networks.into())
     }
 
     /// The instance that a node becomes: the template with the node's address and `host:port` as its name.

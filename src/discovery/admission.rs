@@ -54,7 +54,7 @@ impl Refusal {
             }
             Self::Tls => "it has a port for TLS alone, which this version does not speak",
             Self::Network => {
-                "it lies outside of the networks into which the user and the password may go; add its network to `allowed_networks` if it is yours"
+                "it lies outside of the networks in which announced nodes may be dialled; add its network to `allowed_networks` if it is yours"
             }
             Self::Limit => "there are more nodes than one exporter watches; split them over several exporters",
             Self::Name => "another instance has the name host:port; give that one another `name`",
@@ -293,6 +293,10 @@ mod tests {
         let named = cluster("username: u, password: ''");
         assert_eq!(judged(&named, &node("10.1.3.1", 6379)), "network");
         assert_eq!(judged(&cluster(""), &node("10.1.3.1", 6379)), "10.1.3.1 6379");
+        // A written list holds there as well.
+        let written = cluster("allowed_networks: [10.1.2.0/24]");
+        assert_eq!(judged(&written, &node("10.1.3.1", 6379)), "network");
+        assert_eq!(judged(&written, &node("10.1.2.9", 6379)), "10.1.2.9 6379");
     }
 
     #[test]

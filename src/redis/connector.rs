@@ -262,7 +262,7 @@ impl Connector {
             if addresses.is_empty() {
                 return Err(self.place("before connecting").error(
                     Reason::Unreachable,
-                    "a server announced this address, and it lies outside of the networks into which our user and password may go; \
+                    "a server announced this address, and it lies outside of the networks in which announced nodes may be dialled; \
                      add its network to `allowed_networks` if it is yours",
                 ));
             }
