@@ -1,13 +1,14 @@
 //! What is known of one cluster, and what an answer makes of it. Pure.
 
 use super::admission::{Admission, Refusal, shown};
-use super::roster::{Changes, Roster};
+use super::roster::{Changes, Named, Roster};
 use super::topology::Announcement;
 use crate::config::InstanceConfig;
 use crate::config::cluster::ClusterConfig;
 use crate::config::network::Network;
 use crate::config::types::Endpoint;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +19,9 @@ pub const MAX_NAMED: usize = 20;
 /// Most networks that are kept for the name of one configured node: more than the nodes of a provider's cluster or the zones of a
 /// Kubernetes service lie in. Beyond them the one that the name has not stood for longest is given up.
 const MAX_SEED_NETWORKS: usize = 64;
+
+/// Longest id of a node that is kept. Those of Redis have 40 characters (`CLUSTER_NAMELEN`).
+const MAX_ID_BYTES: usize = 64;
 
 /// What is known of one cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -94,17 +98,20 @@ impl Findings {
         }
         let admission = self.admission(cluster);
         let mut left_out = LeftOut::default();
-        let mut nodes = BTreeSet::new();
+        let mut nodes = Named::new();
         for node in &answer.announcement.nodes {
             match admission.judge(node, &answer.source) {
                 Ok(endpoint) => {
-                    nodes.insert(endpoint);
+                    // A copy: the reply that it is a part of would stay in memory with it.
+                    let id = node.id.as_ref().filter(|id| id.len() <= MAX_ID_BYTES);
+                    let id = id.map(|id| Bytes::copy_from_slice(id));
+                    nodes.entry(endpoint).or_insert(id);
                 }
                 Err(refusal) => left_out.add(refusal, || shown(node)),
             }
         }
         // A known node that was not admitted is absent from this answer, and leaves as every absent one does.
-        let changes = self.roster.take(&nodes);
+        let changes = self.roster.take(&nodes, cluster.seeds.len());
         for node in &changes.beyond {
             left_out.add(Refusal::Limit, || name(node));
         }
