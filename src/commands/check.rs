@@ -2,6 +2,7 @@
 
 mod application;
 mod as_file;
+mod attempts;
 mod clusters;
 mod compatibility;
 mod features;

@@ -35,7 +35,7 @@ const MAX_ADDRESS_BYTES: usize = 4 * MAX_SECRET_BYTES;
 const MAX_HOST_BYTES: usize = 253;
 
 /// Most nodes that the address of a cluster names. One that answers is enough to find all others.
-const MAX_SEEDS: usize = 16;
+pub(super) const MAX_SEEDS: usize = 16;
 
 /// Longest path of a unix socket: `sun_path` of Linux has 108 bytes, the last of which is the terminator (unix(7)).
 const MAX_SOCKET_PATH_BYTES: usize = 107;

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// The variable that the file takes the first password from; it is the one of `redis_exporter`. Further ones get a number behind it.
 const PASSWORD_VARIABLE: &str = "REDIS_PASSWORD";
 
+/// The variable that it takes the name of CONFIG from where somebody made one up; it is the one of `redis_exporter` as well.
+const CONFIG_COMMAND_VARIABLE: &str = "REDIS_EXPORTER_CONFIG_COMMAND";
+
 /// A file, and what has to be there beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinimalFile {
@@ -24,6 +27,8 @@ pub struct MinimalFile {
     pub yaml: String,
     /// The variables that it takes passwords from, with what they must hold.
     pub variables: Vec<(String, Secret)>,
+    /// The same of made-up names of CONFIG.
+    pub command_variables: Vec<(String, Secret)>,
     /// How many texts look like `${NAME}` and so would be taken from the environment.
     pub lookalikes: usize,
 }
@@ -33,6 +38,7 @@ pub fn to_minimal_yaml(config: &ValidatedConfig) -> MinimalFile {
     let mut file = MinimalFile {
         yaml: String::new(),
         variables: Vec::new(),
+        command_variables: Vec::new(),
         lookalikes: 0,
     };
     let mut trees: Vec<Mapping> = Vec::new();
@@ -45,8 +51,15 @@ pub fn to_minimal_yaml(config: &ValidatedConfig) -> MinimalFile {
         };
         file.lookalikes += lookalikes(&Value::Mapping(tree.clone()));
         if let PasswordSource::Inline(secret) = &instance.password {
-            let variable = file.variable(secret);
+            let variable = variable(&mut file.variables, PASSWORD_VARIABLE, secret);
             tree.insert("password".into(), format!("${{{variable}}}").into());
+        }
+        let compatibility = &instance.optional.compatibility;
+        let section = tree.get_mut("compatibility").and_then(Value::as_mapping_mut);
+        if let Some(section) = section.filter(|_| compatibility.has_secret_config_command()) {
+            let secret = Secret::new(compatibility.config_command.as_str());
+            let variable = variable(&mut file.command_variables, CONFIG_COMMAND_VARIABLE, &secret);
+            section.insert("config_command".into(), format!("${{{variable}}}").into());
         }
         trees.push(tree);
     }
@@ -64,19 +77,17 @@ pub fn to_minimal_yaml(config: &ValidatedConfig) -> MinimalFile {
     file
 }
 
-impl MinimalFile {
-    /// The variable of a secret: the same for the same one.
-    fn variable(&mut self, secret: &Secret) -> String {
-        if let Some((name, _)) = self.variables.iter().find(|(_, known)| known == secret) {
-            return name.clone();
-        }
-        let name = match self.variables.len() {
-            0 => PASSWORD_VARIABLE.to_owned(),
-            others => format!("{PASSWORD_VARIABLE}_{}", others + 1),
-        };
-        self.variables.push((name.clone(), secret.clone()));
-        name
+/// The variable of a secret: the same for the same one, the first with the name itself and every other with a number behind it.
+fn variable(variables: &mut Vec<(String, Secret)>, first: &str, secret: &Secret) -> String {
+    if let Some((name, _)) = variables.iter().find(|(_, known)| known == secret) {
+        return name.clone();
     }
+    let name = match variables.len() {
+        0 => first.to_owned(),
+        others => format!("{first}_{}", others + 1),
+    };
+    variables.push((name.clone(), secret.clone()));
+    name
 }
 
 /// What has to be said of an instance: its address, and what is not as it would be without a word.

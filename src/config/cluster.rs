@@ -4,7 +4,6 @@ use super::InstanceConfig;
 use super::decode::{Decoder, Field, Fields, Located, TextRule};
 use super::network::Network;
 use super::types::{Address, Endpoint, PasswordSource};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Most networks of one list: an organisation's clusters live in a handful, and every address is held against each.
@@ -24,7 +23,8 @@ pub struct ClusterConfig {
     pub seeds: Vec<Endpoint>,
     /// Which of a node's names is dialled and becomes its `instance`.
     pub hostnames: Hostnames,
-    /// Where credentials may go; `None` means loopback and the networks around the seeds.
+    /// The only networks in which announced nodes are dialled; `None` means loopback and the networks around the seeds where there are
+    /// credentials, and any where there are none.
     pub allowed_networks: Option<Vec<Network>>,
     /// How every node is polled. Its name and address are those of no node.
     pub template: Arc<InstanceConfig>,
@@ -63,22 +63,21 @@ impl ClusterConfig {
         self.template.username.is_some() || self.template.password != PasswordSource::None
     }
 
-    /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the addresses at which the configured
-    /// nodes were reached.
-    pub fn networks(&self, seeds: impl IntoIterator<Item = IpAddr>) -> Option<Arc<[Network]>> {
+    /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the networks around the addresses of the
+    /// configured nodes.
+    pub fn networks(&self, seeds: impl IntoIterator<Item = Network>) -> Option<Arc<[Network]>> {
+        // What the operator wrote holds whatever is sent; only the default is about secrets.
+        if let Some(written) = &self.allowed_networks {
+            return Some(written.as_slice().into());
+        }
         if !self.has_credentials() {
             return None;
         }
-        Some(match &self.allowed_networks {
-            Some(written) => written.as_slice().into(),
-            None => {
-                let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
-                networks.extend(seeds.into_iter().map(Network::around));
-                networks.sort_unstable();
-                networks.dedup();
-                networks.into()
-            }
-        })
+        let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
+        networks.extend(seeds);
+        networks.sort_unstable();
+        networks.dedup();
+        Some(networks.into())
     }
 
     /// The instance that a node becomes: the template with the node's address and `host:port` as its name.
@@ -98,6 +97,23 @@ impl ClusterConfig {
             ..InstanceConfig::clone(&self.template)
         }
     }
+}
+
+/// Whether two configurations of one node differ in nothing but the networks in which it is dialled. Nothing that runs has to be begun
+/// anew then: a connection was checked when it was made.
+pub fn differ_in_networks_alone(old: &InstanceConfig, new: &InstanceConfig) -> bool {
+    let (Some(of_old), Some(of_new)) = (&old.discovered, &new.discovered) else {
+        return false;
+    };
+    if of_old.networks == of_new.networks {
+        return false;
+    }
+    let mut alike = new.clone();
+    alike.discovered = Some(Discovered {
+        networks: of_old.networks.clone(),
+        ..of_new.clone()
+    });
+    alike == *old
 }
 
 /// The normalised address of a cluster: `redis-cluster://a:6379,b:6379`, with the database unless it is 0.

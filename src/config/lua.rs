@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Most scripts of one instance: the server does nothing else while one of them runs, and they run one after the other.
-const MAX_SCRIPTS: usize = 32;
+pub(super) const MAX_SCRIPTS: usize = 32;
 /// Longest label `filename`. It stands on every value of the script.
-const MAX_FILENAME_BYTES: usize = 256;
+pub(super) const MAX_FILENAME_BYTES: usize = 256;
 
 /// Decodes `lua` of one level; `None` when it was left out. Relative paths begin at `directory`; an empty list is how one instance opts
 /// out of the scripts of `defaults`.

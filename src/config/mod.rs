@@ -27,6 +27,7 @@ pub mod password_file;
 pub mod password_map;
 pub mod pattern;
 pub mod peer_flags;
+mod peer_limits;
 pub mod peer_text;
 pub mod presets;
 pub mod problem;

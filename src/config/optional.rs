@@ -2,6 +2,7 @@
 //! the file is read by the module that it names.
 
 use super::pattern::IdPattern;
+use super::types::SECRET_PLACEHOLDER;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -143,6 +144,23 @@ pub const NO_CONFIG_COMMAND: &str = "-";
 
 /// `config_command` by default: the name that Redis gives the command.
 pub const CONFIG_COMMAND: &str = "CONFIG";
+
+impl Compatibility {
+    /// Whether the name of CONFIG is one that somebody made up, mostly so that nobody else may use the command. Servers compare names of
+    /// commands without regard to case.
+    pub fn has_secret_config_command(&self) -> bool {
+        self.config_command != NO_CONFIG_COMMAND && !self.config_command.eq_ignore_ascii_case(CONFIG_COMMAND)
+    }
+
+    /// The name of CONFIG as it may be shown to whoever asks: `<secret>` when it is one that somebody made up.
+    pub fn shown_config_command(&self) -> &str {
+        if self.has_secret_config_command() {
+            SECRET_PLACEHOLDER
+        } else {
+            &self.config_command
+        }
+    }
+}
 
 impl Default for Compatibility {
     fn default() -> Self {

@@ -42,6 +42,8 @@ pub(super) struct MapEntry {
     pub(super) username: Option<String>,
     /// Whether it holds a password at all.
     pub(super) has_password: bool,
+    /// Position of the first entry with the same password.
+    same_as: usize,
 }
 
 impl MapEntry {
@@ -63,6 +65,15 @@ impl PasswordMap {
             entries.find(|entry| entry.is_at(address) && entry.username.as_deref() == wanted)
         };
         of_user(username).or_else(|| of_user(None))
+    }
+
+    /// The source of the first entry whose password is the same as that of this source: equal passwords have equal ones.
+    pub(super) fn representative(&self, source: &PasswordSource) -> Option<PasswordSource> {
+        let PasswordSource::MapFile { key, .. } = source else {
+            return None;
+        };
+        let entry = self.entries.iter().find(|entry| entry.key == *key)?;
+        self.entries.get(entry.same_as).map(|first| self.source(first))
     }
 
     /// Where the password of an entry is read from at each connect.
@@ -119,6 +130,7 @@ fn entries(content: &[u8]) -> Result<Vec<MapEntry>, PasswordFileFailure> {
             address: parsed.address,
             username: parsed.username,
             has_password: !password.expose().is_empty(),
+            same_as: found.iter().position(|(_, other)| other == password).unwrap_or(index),
         };
         let same = |known: &MapEntry| known.address == entry.address && known.username == entry.username;
         match entries.iter().position(same) {

@@ -4,12 +4,14 @@
 use super::cluster::{ClusterLayer, Hostnames};
 use super::decode::{Decoder, unplaced};
 use super::duration::{MIN_DURATION, format_duration};
+use super::lua::MAX_SCRIPTS;
 use super::optional::{
     ClientListConfig, CompatibilityLayer, KeyGroupsConfig, KeyPattern, LuaScript, NamedKey, OptionalLayer,
     SearchConfig, StreamsConfig,
 };
 use super::password_file::PasswordFileFailure;
 use super::pattern::IdPattern;
+use super::peer_limits;
 use super::peer_text::{PeerKey, csv_fields, go_duration, peer_keys};
 use super::resolve::DEFAULT_PING_INTERVAL;
 use super::schema::{Layer, PollLayer};
@@ -26,12 +28,6 @@ pub const MAX_CONNECTION_TIMEOUT: Duration = DEFAULT_PING_INTERVAL;
 const DEFAULT_KEY_GROUPS: usize = 100;
 /// Upper bound of `--max-distinct-key-groups`: each group is two series.
 const MAX_KEY_GROUPS: i64 = 10_000;
-/// Most globs of one list, and most databases of one glob: every key of a scan is held against all of them.
-const MAX_GLOBS: usize = 64;
-/// Most keys of one list that are named in full: each takes several commands in every pass.
-const MAX_NAMED_KEYS: usize = 1000;
-/// Most scripts: the server does nothing else while one of them runs.
-const MAX_SCRIPTS: usize = 32;
 /// Longest name of a command; those of Redis have at most 20 letters.
 const MAX_COMMAND_BYTES: usize = 128;
 /// Longest `--check-search-indexes`.
@@ -163,11 +159,12 @@ impl PeerServers {
             ServerFlag::CheckSingleStreams => self.check_single_streams = self.keys(origin, value)?,
             ServerFlag::StreamsExcludeConsumerMetrics => self.without_consumers = on,
             ServerFlag::CheckKeyGroups => {
-                self.key_groups = csv_fields(value.text()).map_err(|error| error.to_string())?;
-                for (index, pattern) in self.key_groups.iter().enumerate() {
+                let fields = csv_fields(value.text()).map_err(|error| error.to_string())?;
+                for (index, pattern) in fields.iter().enumerate() {
                     let wrong = |error| format!("pattern {} of the list {error}", index + 1);
                     LuaPattern::new(pattern.as_bytes()).map_err(wrong)?;
                 }
+                self.key_groups = self.group_patterns(origin, fields);
             }
             ServerFlag::MaxDistinctKeyGroups => self.max_key_groups = Some(key_group_limit(value)?),
             ServerFlag::Script => {
@@ -186,7 +183,7 @@ impl PeerServers {
                 let timeout = go_duration(value.text()).map_err(|error| error.to_string())?;
                 self.timeout = Some((origin, timeout));
             }
-            ServerFlag::CheckSearchIndexes => self.search_indexes = Some(expression(value.text())?),
+            ServerFlag::CheckSearchIndexes => self.search_indexes = expression(value.text())?,
             ServerFlag::DisableExportingKeyValues => self.without_key_values = on,
             ServerFlag::IsCluster => self.cluster = on,
             ServerFlag::ClusterDiscoverHostnames => self.cluster_hostnames = on,
@@ -213,13 +210,24 @@ impl PeerServers {
             let reason = format!("{without_key} of its items name no key and are left out");
             self.remarks.push(Remark { origin, reason });
         }
-        let globs = patterns(keys.iter().filter(|key| key.is_glob()));
-        if globs.len() > MAX_GLOBS || globs.iter().any(|glob| glob.databases.len() > MAX_GLOBS) {
-            return Err(format!(
-                "names more than {MAX_GLOBS} patterns, or one pattern for more than {MAX_GLOBS} databases; every key is held against all of them"
-            ));
-        }
         Ok(keys)
+    }
+
+    /// The patterns of a list, each once: a repeated one is never reached. An empty one is what a comma at the end leaves behind.
+    fn group_patterns(&mut self, origin: &'static str, fields: Vec<String>) -> Vec<String> {
+        let given = fields.len();
+        let mut patterns: Vec<String> = Vec::new();
+        for field in fields {
+            if !field.is_empty() && !patterns.contains(&field) {
+                patterns.push(field);
+            }
+        }
+        let left_out = given - patterns.len();
+        if left_out > 0 {
+            let reason = format!("{left_out} of its patterns are empty or repeated and are left out");
+            self.remarks.push(Remark { origin, reason });
+        }
+        patterns
     }
 
     /// A switch that is off may also have been written; it changes nothing then.
@@ -259,11 +267,6 @@ impl PeerServers {
             remarks.push(Remark { origin, reason });
         }
         let single = self.single_keys();
-        if single.len() > MAX_NAMED_KEYS {
-            decoder.problems.set_origin("--check-single-keys");
-            let message = format!("and --check-keys name more than {MAX_NAMED_KEYS} keys in full; use patterns");
-            decoder.problems.add(None, "", message);
-        }
         let shown = single.iter().filter(|key| key.export_value).count();
         if shown > 0 {
             warnings.push(format!(
@@ -275,29 +278,31 @@ impl PeerServers {
             // There the pattern alone switches nothing on.
             collectors.entry("search").or_insert(false);
         }
+        let optional = OptionalLayer {
+            check_keys: some(patterns(self.check_keys.iter().filter(|key| key.is_glob()))),
+            check_single_keys: some(single),
+            count_keys: some(patterns(self.count_keys.iter())),
+            key_groups: self.groups(),
+            streams: self.streams(),
+            lua: self.scripts(decoder),
+            client_list: self.client_port.then_some(ClientListConfig {
+                port: true,
+                ..ClientListConfig::default()
+            }),
+            search: self
+                .search_indexes
+                .clone()
+                .map(|indexes| SearchConfig { indexes: Some(indexes) }),
+            compatibility: self.compatibility.clone(),
+        };
+        peer_limits::check(decoder, &optional);
         Layer {
             poll: PollLayer {
                 timeout,
                 ..PollLayer::default()
             },
             collectors,
-            optional: OptionalLayer {
-                check_keys: some(patterns(self.check_keys.iter().filter(|key| key.is_glob()))),
-                check_single_keys: some(single),
-                count_keys: some(patterns(self.count_keys.iter())),
-                key_groups: self.groups(),
-                streams: self.streams(),
-                lua: self.scripts(decoder),
-                client_list: self.client_port.then_some(ClientListConfig {
-                    port: true,
-                    ..ClientListConfig::default()
-                }),
-                search: self
-                    .search_indexes
-                    .clone()
-                    .map(|indexes| SearchConfig { indexes: Some(indexes) }),
-                compatibility: self.compatibility.clone(),
-            },
+            optional,
             cluster: ClusterLayer {
                 hostnames: self.cluster_hostnames.then(|| unplaced(Hostnames::On)),
                 ..ClusterLayer::default()
@@ -392,11 +397,18 @@ fn command_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn expression(text: &str) -> Result<IdPattern, String> {
+/// An empty expression matches every name, as none at all does.
+fn expression(text: &str) -> Result<Option<IdPattern>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.chars().any(char::is_control) {
+        return Err("contains a line break or another control character; remove it".to_owned());
+    }
     if text.len() > MAX_EXPRESSION_BYTES {
         return Err(format!("is longer than {MAX_EXPRESSION_BYTES} bytes; shorten it"));
     }
-    IdPattern::new(text)
+    IdPattern::new(text).map(Some)
 }
 
 /// Patterns with the databases of each, in the order in which they were first named.

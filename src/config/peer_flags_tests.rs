@@ -281,10 +281,24 @@ fn every_switch_changes_what_it_names() {
 
 #[test]
 fn what_makes_every_key_of_a_scan_expensive_is_bounded() {
-    let globs: Vec<String> = (0..=MAX_GLOBS).map(|number| format!("{number}*")).collect();
-    assert!(error(ServerFlag::CheckKeys, &text(&globs.join(","))).contains("more than 64 patterns"));
-    let databases: Vec<String> = (0..=MAX_GLOBS).map(|number| format!("db{number}=a*")).collect();
-    assert!(error(ServerFlag::CountKeys, &text(&databases.join(","))).contains("64 databases"));
+    let refused = |flag, given: &str| layer(&of(&[(flag, text(given))])).err().unwrap();
+    let globs: Vec<String> = (0..=64).map(|number| format!("{number}*")).collect();
+    let wrong = refused(ServerFlag::CheckKeys, &globs.join(","));
+    assert!(
+        wrong.starts_with("--check-keys: names more than 64 patterns"),
+        "{wrong}"
+    );
+    let databases: Vec<String> = (0..=64).map(|number| format!("db{number}=a*")).collect();
+    assert!(refused(ServerFlag::CountKeys, &databases.join(",")).contains("64 databases"));
+    // Keys named in full are patterns where they are counted.
+    let literals: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    assert!(refused(ServerFlag::CountKeys, &literals.join(",")).starts_with("--count-keys: names more than 64"));
+    let wrong = refused(ServerFlag::CheckStreams, "hunter2[");
+    assert!(
+        wrong.contains("--check-streams: names a pattern that has a `[`"),
+        "{wrong}"
+    );
+    assert!(!wrong.contains("hunter2"));
     let keys = |from: usize| -> String {
         let keys: Vec<String> = (from..from + 600).map(|number| format!("k{number}")).collect();
         keys.join(",")
@@ -294,6 +308,41 @@ fn what_makes_every_key_of_a_scan_expensive_is_bounded() {
         (ServerFlag::CheckSingleKeys, text(&keys(600))),
     ]);
     assert!(layer(&both).err().unwrap().contains("more than 1000 keys"));
+    let both = of(&[
+        (ServerFlag::CheckStreams, text(&keys(0))),
+        (ServerFlag::CheckSingleStreams, text(&keys(600))),
+    ]);
+    assert!(layer(&both).err().unwrap().contains("more than 1000 streams"));
+}
+
+#[test]
+fn what_a_list_says_twice_or_not_at_all_is_left_out_and_said() {
+    let servers = of(&[(ServerFlag::CheckKeyGroups, text("^a,^a,"))]);
+    let (found, remarks, _) = layer(&servers).unwrap();
+    assert_eq!(found.optional.key_groups.unwrap().patterns, ["^a"]);
+    assert!(remarks[0].reason.starts_with("2 of its patterns"), "{remarks:?}");
+    assert!(
+        optional(&[(ServerFlag::CheckKeyGroups, text(","))])
+            .key_groups
+            .is_none()
+    );
+    assert!(optional(&[(ServerFlag::CheckSearchIndexes, text(""))]).search.is_none());
+    assert!(error(ServerFlag::CheckSearchIndexes, &text("a\n")).contains("control character"));
+}
+
+#[test]
+fn a_path_that_is_no_label_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("d".repeat(200)).join("e".repeat(60));
+    std::fs::create_dir_all(&deep).unwrap();
+    let path = deep.join("a.lua");
+    std::fs::write(&path, "return 1").unwrap();
+    let given = of(&[(ServerFlag::Script, text(path.to_str().unwrap()))]);
+    let wrong = layer(&given).err().unwrap();
+    assert!(
+        wrong.contains("--script: names a path longer than 256 bytes"),
+        "{wrong}"
+    );
 }
 
 #[test]

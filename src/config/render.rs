@@ -370,7 +370,7 @@ fn shown_cluster(cluster: &ClusterConfig) -> ShownInstance<'_> {
 
 fn shown_compatibility(compatibility: &Compatibility) -> ShownCompatibility<'_> {
     ShownCompatibility {
-        config_command: &compatibility.config_command,
+        config_command: compatibility.shown_config_command(),
         set_client_name: compatibility.set_client_name,
         empty_databases: compatibility.empty_databases,
         latency_commands: compatibility.latency_commands,

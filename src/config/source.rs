@@ -1,6 +1,6 @@
 //! Where a configuration comes from, and loading it.
 
-use super::address::{ParsedAddress, parse_address};
+use super::address::{MAX_SEEDS, ParsedAddress, parse_address};
 use super::decode::{Decoder, unplaced};
 use super::environment::Environment;
 use super::password_map::{self, PasswordDraft, PasswordMap};
@@ -208,6 +208,15 @@ fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, C
     finish(decoder, config, instances.warnings)
 }
 
+/// What addresses of one cluster share.
+#[derive(PartialEq)]
+struct ClusterKind {
+    username: Option<String>,
+    in_address: Option<Secret>,
+    source: PasswordSource,
+    database: u32,
+}
+
 /// Makes the instances of flags.
 struct Instances<'f> {
     flags: &'f FlagSource,
@@ -251,8 +260,75 @@ impl Instances<'_> {
                     .to_owned(),
             );
         }
+        self.merge_clusters();
         self.warn_of_unused_user();
         true
+    }
+
+    /// Makes addresses of clusters with the same credentials and database the configured nodes of one: a map of passwords mostly lists every
+    /// node of a cluster. Should they be those of several, all of them are watched as well, since each answer speaks for its own nodes.
+    fn merge_clusters(&mut self) {
+        let mut merged: Vec<InstanceDraft> = Vec::with_capacity(self.drafts.len());
+        // Credentials of each draft in `merged`, computed once.
+        let mut kinds: Vec<Option<ClusterKind>> = Vec::with_capacity(self.drafts.len());
+        for mut draft in std::mem::take(&mut self.drafts) {
+            let kind = self.cluster_kind(&draft);
+            let seeds = draft.address.as_mut().and_then(|address| address.value.cluster.take());
+            let is_room = |known: &InstanceDraft| {
+                let known = known
+                    .address
+                    .as_ref()
+                    .and_then(|address| address.value.cluster.as_ref());
+                known
+                    .zip(seeds.as_ref())
+                    .is_some_and(|(known, seeds)| known.len() + seeds.len() <= MAX_SEEDS)
+            };
+            let mut places = merged.iter_mut().zip(&kinds);
+            let place = places.find(|(known, of)| kind.is_some() && **of == kind && is_room(known));
+            match (place, seeds) {
+                (Some((known, _)), Some(seeds)) => {
+                    if let Some(known) = known
+                        .address
+                        .as_mut()
+                        .and_then(|address| address.value.cluster.as_mut())
+                    {
+                        let new: Vec<_> = seeds.into_iter().filter(|seed| !known.contains(seed)).collect();
+                        known.extend(new);
+                    }
+                }
+                (_, seeds) => {
+                    if let Some(address) = &mut draft.address {
+                        address.value.cluster = seeds;
+                    }
+                    merged.push(draft);
+                    kinds.push(kind);
+                }
+            }
+        }
+        self.drafts = merged;
+    }
+
+    /// What must be the same in addresses of one cluster; `None` for a server, and for one that got a name to be told apart.
+    fn cluster_kind(&self, draft: &InstanceDraft) -> Option<ClusterKind> {
+        let parsed = &draft.address.as_ref()?.value;
+        if parsed.cluster.is_none() || draft.name.is_some() {
+            return None;
+        }
+        let own = draft.layer.username.as_ref().map(|located| located.value.clone());
+        let source = match draft.layer.password.as_ref().map(|located| &located.value) {
+            Some(PasswordDraft::Source(source)) => source.clone(),
+            Some(PasswordDraft::Map(_)) | None => PasswordSource::None,
+        };
+        let source = match &self.password {
+            Some(PasswordDraft::Map(map)) => map.representative(&source).unwrap_or(source),
+            Some(PasswordDraft::Source(_)) | None => source,
+        };
+        Some(ClusterKind {
+            username: parsed.username.clone().or(own),
+            in_address: parsed.password.clone(),
+            source,
+            database: parsed.address.database,
+        })
     }
 
     /// One address of a flag or variable.

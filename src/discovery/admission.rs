@@ -54,7 +54,7 @@ impl Refusal {
             }
             Self::Tls => "it has a port for TLS alone, which this version does not speak",
             Self::Network => {
-                "it lies outside of the networks into which the user and the password may go; add its network to `allowed_networks` if it is yours"
+                "it lies outside of the networks in which announced nodes may be dialled; add its network to `allowed_networks` if it is yours"
             }
             Self::Limit => "there are more nodes than one exporter watches; split them over several exporters",
             Self::Name => "another instance has the name host:port; give that one another `name`",
@@ -208,7 +208,7 @@ mod tests {
 
     /// `host:port`, or the reason.
     fn judged(cluster: &ClusterConfig, node: &AnnouncedNode) -> String {
-        let networks = cluster.networks(["10.1.2.3".parse().unwrap()]);
+        let networks = cluster.networks([Network::around("10.1.2.3".parse().unwrap())]);
         let admission = Admission { cluster, networks };
         match admission.judge(node, &tcp("10.1.2.9", 7000)) {
             Ok(Endpoint::Tcp { host, port }) => format!("{host} {port}"),
@@ -293,12 +293,16 @@ mod tests {
         let named = cluster("username: u, password: ''");
         assert_eq!(judged(&named, &node("10.1.3.1", 6379)), "network");
         assert_eq!(judged(&cluster(""), &node("10.1.3.1", 6379)), "10.1.3.1 6379");
+        // A written list holds there as well.
+        let written = cluster("allowed_networks: [10.1.2.0/24]");
+        assert_eq!(judged(&written, &node("10.1.3.1", 6379)), "network");
+        assert_eq!(judged(&written, &node("10.1.2.9", 6379)), "10.1.2.9 6379");
     }
 
     #[test]
     fn the_instance_is_dialled_in_those_networks_alone() {
         let secret = cluster("password: x");
-        let networks = secret.networks(["10.1.2.3".parse().unwrap()]);
+        let networks = secret.networks([Network::around("10.1.2.3".parse().unwrap())]);
         let of = |endpoint| secret.node(endpoint, networks.as_ref());
         let other = of(tcp("node.example", 7001));
         assert_eq!(other.name, "node.example:7001");

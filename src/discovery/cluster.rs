@@ -5,11 +5,12 @@
 
 use super::findings::{Answer, Findings};
 use super::topology::Question;
+use crate::config::InstanceConfig;
 use crate::config::cluster::ClusterConfig;
 use crate::config::types::Endpoint;
 use crate::redis::{CAPABILITY_LIFETIME, Connector, Reason, RedisError, Unavailable, sanitised_code, unavailability};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -34,26 +35,33 @@ pub fn retry_interval(cluster: &ClusterConfig) -> Duration {
     interval(cluster).min(ping)
 }
 
+/// Connectors to the servers of a cluster, one for each that may be asked: a lookup of a name that hangs is taken up again instead of
+/// being begun once more. A finder that follows another one takes them over.
+pub type Connectors = Arc<Mutex<BTreeMap<Endpoint, Connector>>>;
+
 /// Finds the nodes of one cluster.
 #[derive(Debug)]
 pub struct Finder {
     cluster: Arc<ClusterConfig>,
-    /// One per server that may be asked: a name's lookup that hangs is taken up again instead of being begun once more.
-    connectors: BTreeMap<Endpoint, Connector>,
+    connectors: Connectors,
     /// Discoveries so far, which decides who is asked first.
     round: usize,
     /// Which question was answered last, and since when it is the first one.
     question: Option<(usize, Instant)>,
+    /// Which questions a server refused, why, and since when. Each is asked again after [`CAPABILITY_LIFETIME`]; a server that refused
+    /// all of them is not connected to until then, since every refusal is an entry in its statistics of errors or in its ACL LOG.
+    refused: BTreeMap<Endpoint, BTreeMap<usize, (Unavailable, Instant)>>,
 }
 
 impl Finder {
-    /// A finder that has asked nobody yet.
-    pub fn new(cluster: Arc<ClusterConfig>) -> Self {
+    /// A finder that has asked nobody yet. `connectors` are those of the finder that it follows.
+    pub fn new(cluster: Arc<ClusterConfig>, connectors: Connectors) -> Self {
         Self {
             cluster,
-            connectors: BTreeMap::new(),
+            connectors,
             round: 0,
             question: None,
+            refused: BTreeMap::new(),
         }
     }
 
@@ -62,8 +70,9 @@ impl Finder {
         let sources = self.sources(findings);
         let seeds = &self.cluster.seeds;
         // Those that are not asked this time are kept: their lookups may still hang.
-        self.connectors
-            .retain(|endpoint, _| seeds.contains(endpoint) || findings.roster.contains(endpoint));
+        let is_known = |endpoint: &Endpoint| seeds.contains(endpoint) || findings.roster.contains(endpoint);
+        self.connectors().retain(|endpoint, _| is_known(endpoint));
+        self.refused.retain(|endpoint, _| is_known(endpoint));
         self.round = self.round.wrapping_add(1);
         let mut first_failure = None;
         for source in sources {
@@ -135,19 +144,19 @@ impl Finder {
         let deadline = Instant::now() + self.cluster.template.poll.timeout;
         let networks = findings.admission(&self.cluster).networks;
         let instance = self.cluster.node(source.clone(), networks.as_ref());
-        let connector = match self.connectors.get(source) {
-            Some(old) => old.succeeded_by(&instance),
-            None => Connector::new(&instance),
-        };
-        self.connectors.insert(source.clone(), connector.clone());
-        let (mut connection, _) = connector.connect(deadline).await.map_err(|(_, error)| error)?;
-        let peer = connection.peer_address();
         let failure = |reason: Reason, what: &str| RedisError {
             reason,
             message: format!("{}: {what}", instance.address),
         };
-        let mut denied = BTreeSet::new();
-        for position in self.questions() {
+        let questions = self.questions(source);
+        if questions.is_empty() {
+            let (reason, sentence) = self.refusal(source);
+            return Err(failure(reason, &sentence));
+        }
+        let connector = self.connector(source, &instance);
+        let (mut connection, handshake) = connector.connect(deadline).await.map_err(|(_, error)| error)?;
+        let addresses = handshake.addresses;
+        for position in questions {
             let Some(question) = Question::ALL.get(position) else {
                 continue;
             };
@@ -157,10 +166,10 @@ impl Finder {
                 continue;
             };
             match unavailability(reply) {
-                Some(Unavailable::Denied) => {
-                    denied.insert(format!("+{}", command.name()));
+                Some(why) => {
+                    let refused = self.refused.entry(source.clone()).or_default();
+                    refused.insert(position, (why, Instant::now()));
                 }
-                Some(Unavailable::Unsupported) => {}
                 None if reply.error_code().is_some() => {
                     let name = command.name().replace('|', " ").to_uppercase();
                     return Err(failure(
@@ -172,42 +181,76 @@ impl Finder {
                     let announcement = question
                         .read(reply)
                         .map_err(|error| failure(Reason::Protocol, &error.to_string()))?;
-                    self.answered(position);
+                    self.answered(source, position);
                     return Ok(Answer {
                         source: source.clone(),
-                        peer,
+                        addresses,
                         announcement,
                     });
                 }
             }
         }
-        if denied.is_empty() {
-            return Err(failure(
-                Reason::Other,
-                "the server is no node of a cluster; write its address as `redis://`, or start it with `cluster-enabled yes`",
-            ));
+        let (reason, sentence) = self.refusal(source);
+        Err(failure(reason, &sentence))
+    }
+
+    /// The connectors; whoever held them last may have panicked, which breaks none of them.
+    fn connectors(&self) -> MutexGuard<'_, BTreeMap<Endpoint, Connector>> {
+        self.connectors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connector(&self, source: &Endpoint, instance: &InstanceConfig) -> Connector {
+        let mut connectors = self.connectors();
+        let connector = match connectors.get(source) {
+            Some(old) => old.succeeded_by(instance),
+            None => Connector::new(instance),
+        };
+        connectors.insert(source.clone(), connector.clone());
+        connector
+    }
+
+    /// What a server that answers no question is told to be, and what mends it.
+    fn refusal(&self, source: &Endpoint) -> (Reason, String) {
+        let refused = self.refused.get(source).into_iter().flatten();
+        let denied = refused.filter(|(_, (why, _))| *why == Unavailable::Denied);
+        let rules: BTreeSet<String> = denied
+            .filter_map(|(position, _)| Question::ALL.get(*position))
+            .map(|question| format!("+{}", question.command().name()))
+            .collect();
+        if rules.is_empty() {
+            let sentence = "the server is no node of a cluster; write its address as `redis://` (without --is-cluster), or start it with \
+                            `cluster-enabled yes`";
+            return (Reason::Other, sentence.to_owned());
         }
         let user = self.cluster.template.username.as_deref().unwrap_or("default");
-        Err(failure(
-            Reason::Denied,
-            &format!(
-                "the user may not ask for the nodes; one of these is enough: ACL SETUSER {user} {}",
-                join(&denied)
-            ),
-        ))
+        let sentence = format!(
+            "the user may not ask for the nodes; one of these is enough: ACL SETUSER {user} {}",
+            join(&rules)
+        );
+        (Reason::Denied, sentence)
     }
 
-    /// The questions in the order in which they are asked: the one that was answered last first, for as long as a refusal is remembered.
-    fn questions(&self) -> Vec<usize> {
-        let remembered = self.question.filter(|(_, since)| since.elapsed() < CAPABILITY_LIFETIME);
+    /// The questions for a server in the order in which they are asked: the one that was answered last first, for as long as a refusal is
+    /// remembered, and none that the server refused a while ago.
+    fn questions(&self, source: &Endpoint) -> Vec<usize> {
+        let is_remembered = |since: &Instant| since.elapsed() < CAPABILITY_LIFETIME;
+        let remembered = self.question.filter(|(_, since)| is_remembered(since));
         let first = remembered.map_or(0, |(position, _)| position);
         let all = 0..Question::ALL.len();
-        std::iter::once(first)
-            .chain(all.filter(|position| *position != first))
-            .collect()
+        let in_order = std::iter::once(first).chain(all.filter(|position| *position != first));
+        let refused = self.refused.get(source);
+        let is_refused = |position: &usize| {
+            refused
+                .and_then(|it| it.get(position))
+                .is_some_and(|(_, since)| is_remembered(since))
+        };
+        in_order.filter(|position| !is_refused(position)).collect()
     }
 
-    fn answered(&mut self, position: usize) {
+    fn answered(&mut self, source: &Endpoint, position: usize) {
+        if let Some(refused) = self.refused.get_mut(source) {
+            refused.remove(&position);
+        }
         match self.question {
             Some((known, since)) if known == position && since.elapsed() < CAPABILITY_LIFETIME => {}
             _ => self.question = Some((position, Instant::now())),

@@ -1,25 +1,37 @@
 //! What is known of one cluster, and what an answer makes of it. Pure.
 
 use super::admission::{Admission, Refusal, shown};
-use super::roster::{Changes, Roster};
+use super::roster::{Changes, Named, Roster};
 use super::topology::Announcement;
 use crate::config::InstanceConfig;
 use crate::config::cluster::ClusterConfig;
+use crate::config::network::Network;
 use crate::config::types::Endpoint;
-use std::collections::{BTreeMap, BTreeSet};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Nodes that are not watched and are named on the status page and in the log; all are counted.
 pub const MAX_NAMED: usize = 20;
+
+/// Most networks that are kept for the name of one configured node: more than the nodes of a provider's cluster or the zones of a
+/// Kubernetes service lie in. Beyond them the one that the name has not stood for longest is given up.
+const MAX_SEED_NETWORKS: usize = 64;
+
+/// Longest id of a node that is kept. Those of Redis have 40 characters (`CLUSTER_NAMELEN`).
+const MAX_ID_BYTES: usize = 64;
 
 /// What is known of one cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Findings {
     /// The nodes that are watched.
     pub roster: Roster,
-    /// Where each configured node was last reached.
-    pub seed_addresses: BTreeMap<Endpoint, IpAddr>,
+    /// The networks around every address that each configured node has had since it was configured, the latest last. A name that stands
+    /// for nodes in several networks (a headless service, the configuration endpoint of a provider) gives another one each time, so
+    /// that the last one alone would shut out the others from one answer to the next.
+    pub seed_networks: BTreeMap<Endpoint, VecDeque<Network>>,
     /// What the last good answer named and is not watched.
     pub left_out: LeftOut,
     /// Whether a discovery has ended, well or not.
@@ -63,8 +75,8 @@ impl LeftOut {
 pub struct Answer {
     /// The node that was asked.
     pub source: Endpoint,
-    /// The address that was connected to.
-    pub peer: Option<IpAddr>,
+    /// The addresses that its name stands for, the one that was connected to among them.
+    pub addresses: Vec<IpAddr>,
     /// The nodes.
     pub announcement: Announcement,
 }
@@ -74,30 +86,32 @@ impl Findings {
     pub fn admission<'a>(&self, cluster: &'a ClusterConfig) -> Admission<'a> {
         Admission {
             cluster,
-            networks: cluster.networks(self.seed_addresses.values().copied()),
+            networks: self.networks(cluster),
         }
     }
 
     /// Takes a good answer.
     pub fn take(&mut self, cluster: &ClusterConfig, answer: &Answer, now: SystemTime) -> Changes {
         // Only where the operator sent us widens where credentials may go; a node that was announced does not.
-        if let Some(peer) = answer.peer.filter(|_| cluster.seeds.contains(&answer.source)) {
-            self.seed_addresses.insert(answer.source.clone(), peer);
+        if cluster.seeds.contains(&answer.source) {
+            self.widen(&answer.source, &answer.addresses);
         }
         let admission = self.admission(cluster);
         let mut left_out = LeftOut::default();
-        let mut nodes = BTreeSet::new();
+        let mut nodes = Named::new();
         for node in &answer.announcement.nodes {
             match admission.judge(node, &answer.source) {
                 Ok(endpoint) => {
-                    nodes.insert(endpoint);
+                    // A copy: the reply that it is a part of would stay in memory with it.
+                    let id = node.id.as_ref().filter(|id| id.len() <= MAX_ID_BYTES);
+                    let id = id.map(|id| Bytes::copy_from_slice(id));
+                    nodes.entry(endpoint).or_insert(id);
                 }
                 Err(refusal) => left_out.add(refusal, || shown(node)),
             }
         }
-        // A node whose address became a forbidden one is not watched a moment longer.
-        self.roster.retain(|node| admission.admit(node.clone()).is_ok());
-        let changes = self.roster.take(&nodes);
+        // A known node that was not admitted is absent from this answer, and leaves as every absent one does.
+        let changes = self.roster.take(&nodes, cluster.seeds.len());
         for node in &changes.beyond {
             left_out.add(Refusal::Limit, || name(node));
         }
@@ -112,6 +126,27 @@ impl Findings {
         changes
     }
 
+    fn widen(&mut self, seed: &Endpoint, addresses: &[IpAddr]) {
+        let networks = self.seed_networks.entry(seed.clone()).or_default();
+        for network in addresses.iter().copied().map(Network::around) {
+            networks.retain(|known| *known != network);
+            networks.push_back(network);
+            if networks.len() > MAX_SEED_NETWORKS {
+                networks.pop_front();
+            }
+        }
+    }
+
+    /// The networks around the configured nodes.
+    fn known_networks(&self) -> impl Iterator<Item = Network> {
+        self.seed_networks.values().flatten().copied()
+    }
+
+    /// Where announced nodes may be dialled.
+    pub fn networks(&self, cluster: &ClusterConfig) -> Option<Arc<[Network]>> {
+        cluster.networks(self.known_networks())
+    }
+
     /// Notes that nobody gave a good answer. Nothing else changes.
     pub fn fail(&mut self, sentence: String) {
         self.has_ended = true;
@@ -123,7 +158,7 @@ impl Findings {
     /// What stays true of them under another configuration of the same cluster.
     pub fn under(&self, cluster: &ClusterConfig) -> Self {
         let mut findings = self.clone();
-        findings.seed_addresses.retain(|seed, _| cluster.seeds.contains(seed));
+        findings.seed_networks.retain(|seed, _| cluster.seeds.contains(seed));
         let admission = findings.admission(cluster);
         findings.roster.retain(|node| admission.admit(node.clone()).is_ok());
         findings
@@ -141,7 +176,7 @@ impl Findings {
     /// The instances of the cluster. While nobody has named a node, the configured ones stand for it, so that a cluster which is down
     /// is seen to be down; before the first discovery ended there are none.
     pub fn instances(&self, cluster: &ClusterConfig) -> Vec<InstanceConfig> {
-        let networks = cluster.networks(self.seed_addresses.values().copied());
+        let networks = self.networks(cluster);
         let node = |endpoint: &Endpoint| cluster.node(endpoint.clone(), networks.as_ref());
         if !self.roster.is_empty() {
             self.roster.nodes().map(node).collect()

@@ -16,7 +16,7 @@ use crate::config::cluster::ClusterConfig;
 use crate::config::resolve::MAX_INSTANCES;
 use crate::snapshot::clusters::{ClusterFacts, LeftOutNode};
 use admission::Refusal;
-use cluster::Finder;
+use cluster::{Connectors, Finder};
 use findings::Findings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,6 +62,7 @@ pub struct Discovery {
 #[derive(Debug)]
 struct Source {
     cluster: Arc<ClusterConfig>,
+    connectors: Connectors,
     /// Ends with the source.
     _task: JoinSet<()>,
 }
@@ -100,16 +101,26 @@ impl Discovery {
         });
         for cluster in &config.clusters {
             let old = self.sources.get(&cluster.name);
-            if old.is_some_and(|old| old.cluster == *cluster) {
+            // Permissions may have been mended together with the file, so a cluster whose nodes cannot be found out is asked again at
+            // once, and what it refused is forgotten.
+            if old.is_some_and(|old| old.cluster == *cluster) && !self.is_failing(&cluster.name) {
                 continue;
             }
             let is_same = old.is_some_and(|old| old.cluster.seeds == cluster.seeds);
-            self.start(cluster, is_same);
+            let connectors = old.map(|old| old.connectors.clone()).unwrap_or_default();
+            self.start(cluster, is_same, connectors);
         }
         self.config = config;
     }
 
-    fn start(&mut self, cluster: &Arc<ClusterConfig>, is_same: bool) {
+    fn is_failing(&self, cluster: &str) -> bool {
+        let reports = self.reports.borrow();
+        reports
+            .get(cluster)
+            .is_some_and(|report| report.findings.error.is_some())
+    }
+
+    fn start(&mut self, cluster: &Arc<ClusterConfig>, is_same: bool, connectors: Connectors) {
         self.started += 1;
         let task = self.started;
         let known = self
@@ -128,9 +139,15 @@ impl Discovery {
             false
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(supervise(cluster.clone(), task, self.reports.clone()));
+        tasks.spawn(supervise(
+            cluster.clone(),
+            connectors.clone(),
+            task,
+            self.reports.clone(),
+        ));
         let source = Source {
             cluster: cluster.clone(),
+            connectors,
             _task: tasks,
         };
         self.sources.insert(cluster.name.clone(), source);
@@ -162,7 +179,8 @@ impl Discovery {
         drop(reports);
         let old = self.built.take().filter(|built| {
             let pairs = built.rosters.iter().zip(&found);
-            pairs.into_iter().all(|(old, new)| names_the_same(old, new))
+            let mut each = self.config.clusters.iter().zip(pairs);
+            each.all(|(cluster, (old, new))| names_the_same(cluster, old, new))
         });
         let mut targets = targets(&self.config, &found);
         if let Some(old) = old {
@@ -177,17 +195,17 @@ impl Discovery {
 }
 
 /// Whether two states of one cluster make the same instances.
-fn names_the_same(old: &Findings, new: &Findings) -> bool {
-    old.seed_addresses == new.seed_addresses
+fn names_the_same(cluster: &ClusterConfig, old: &Findings, new: &Findings) -> bool {
+    old.networks(cluster) == new.networks(cluster)
         && old.has_ended == new.has_ended
         && old.roster.nodes().eq(new.roster.nodes())
 }
 
 /// Starts the task of one cluster again should it ever panic.
-async fn supervise(cluster: Arc<ClusterConfig>, task: u64, reports: watch::Sender<Reports>) {
+async fn supervise(cluster: Arc<ClusterConfig>, connectors: Connectors, task: u64, reports: watch::Sender<Reports>) {
     loop {
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(cluster.clone(), task, reports.clone()));
+        tasks.spawn(run(cluster.clone(), connectors.clone(), task, reports.clone()));
         match tasks.join_next().await {
             Some(Err(_)) => {
                 tracing::error!(cluster = %cluster.name, "the task that finds the nodes panicked and is started again; please report this");
@@ -199,8 +217,8 @@ async fn supervise(cluster: Arc<ClusterConfig>, task: u64, reports: watch::Sende
 }
 
 /// Discovers until another task may report in its place.
-async fn run(cluster: Arc<ClusterConfig>, task: u64, reports: watch::Sender<Reports>) {
-    let mut finder = Finder::new(cluster.clone());
+async fn run(cluster: Arc<ClusterConfig>, connectors: Connectors, task: u64, reports: watch::Sender<Reports>) {
+    let mut finder = Finder::new(cluster.clone(), connectors);
     loop {
         let known = reports
             .borrow()
@@ -232,7 +250,9 @@ pub async fn once(config: &Arc<ValidatedConfig>) -> Targets {
     for (position, cluster) in config.clusters.iter().cloned().enumerate() {
         discoveries.spawn(async move {
             let mut findings = Findings::default();
-            Finder::new(cluster).discover(&mut findings).await;
+            Finder::new(cluster, Connectors::default())
+                .discover(&mut findings)
+                .await;
             (position, Arc::new(findings))
         });
     }
@@ -243,7 +263,7 @@ pub async fn once(config: &Arc<ValidatedConfig>) -> Targets {
 }
 
 /// Puts the nodes of clusters behind the configured instances. `found` are the findings of each cluster, in order. Names are unique:
-/// what the file names wins, then the cluster that stands first.
+/// what the file names wins, then the cluster that stands first, whose node it is then without a word.
 fn targets(config: &Arc<ValidatedConfig>, found: &[Arc<Findings>]) -> Targets {
     if config.clusters.is_empty() {
         return Targets {
@@ -251,7 +271,8 @@ fn targets(config: &Arc<ValidatedConfig>, found: &[Arc<Findings>]) -> Targets {
             clusters: Vec::new(),
         };
     }
-    let mut taken: BTreeSet<String> = config.instances.iter().map(|instance| instance.name.clone()).collect();
+    let mut of_clusters = BTreeSet::new();
+    let taken: BTreeSet<String> = config.instances.iter().map(|instance| instance.name.clone()).collect();
     let mut instances = config.instances.clone();
     let mut clusters = Vec::with_capacity(config.clusters.len());
     for (cluster, findings) in config.clusters.iter().zip(found) {
@@ -260,10 +281,12 @@ fn targets(config: &Arc<ValidatedConfig>, found: &[Arc<Findings>]) -> Targets {
         for instance in findings.instances(cluster) {
             if instances.len() >= MAX_INSTANCES {
                 left_out.add(Refusal::Limit, || instance.name.clone());
+            } else if of_clusters.contains(&instance.name) {
+                // The same server: the nodes of one cluster may stand in the configuration one by one.
             } else if taken.contains(&instance.name) {
                 left_out.add(Refusal::Name, || instance.name.clone());
             } else {
-                taken.insert(instance.name.clone());
+                of_clusters.insert(instance.name.clone());
                 instances.push(Arc::new(instance));
                 nodes += 1;
             }

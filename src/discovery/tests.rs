@@ -29,7 +29,7 @@ fn answer(source: &Endpoint, peer: &str, nodes: &[(&str, i64)]) -> Answer {
     });
     Answer {
         source: source.clone(),
-        peer: Some(peer.parse().unwrap()),
+        addresses: vec![peer.parse().unwrap()],
         announcement: Announcement {
             nodes: nodes.collect(),
             beyond: 0,
@@ -118,7 +118,11 @@ fn a_name_that_is_taken_is_left_out_and_said() {
         let facts = &targets.clusters[at];
         facts.left_out.iter().find(|(reason, _)| *reason == "name").unwrap().1
     };
-    assert_eq!((left_out(0), left_out(1)), (1, 2));
+    assert_eq!(
+        (left_out(0), left_out(1)),
+        (1, 1),
+        "what the other cluster watches is not left out"
+    );
     let reasons: Vec<&str> = targets.clusters[0].left_out.iter().map(|(reason, _)| *reason).collect();
     assert_eq!(reasons, crate::snapshot::clusters::LEFT_OUT_REASONS);
 }
@@ -143,13 +147,48 @@ fn only_configured_nodes_widen_where_credentials_may_go() {
         &answer(&tcp("10.0.0.7", 1), "10.0.1.7", &[("10.0.0.7", 1), ("10.0.1.7", 1)]),
     );
     assert_eq!(findings.left_out.count(Refusal::Network), 1);
-    // The seed moved: its old network is given up, and the nodes there with it.
-    take(
-        &mut findings,
-        cluster,
-        &answer(&seed, "10.0.1.1", &[("10.0.0.7", 1), ("10.0.1.7", 1)]),
-    );
-    assert_eq!(findings.roster.nodes().collect::<Vec<_>>(), [&tcp("10.0.1.7", 1)]);
+    // The seed moved, or its name stands for several nodes: nodes of both networks are watched.
+    let both = [("10.0.0.7", 1), ("10.0.1.7", 1)];
+    take(&mut findings, cluster, &answer(&seed, "10.0.1.1", &both));
+    let watched = [&tcp("10.0.0.7", 1), &tcp("10.0.1.7", 1)];
+    assert_eq!(findings.roster.nodes().collect::<Vec<_>>(), watched);
+}
+
+/// As behind a headless service: the name gives another node, in another network, each time.
+#[test]
+fn nodes_do_not_come_and_go_with_the_address_that_a_name_gave() {
+    let config = config("instances: [{ address: 'redis-cluster://service', password: x }]");
+    let cluster = &config.clusters[0];
+    let seed = cluster.seeds[0].clone();
+    let nodes = [("10.0.0.7", 1), ("10.0.1.7", 1), ("10.0.2.7", 1)];
+    let mut findings = Findings::default();
+    let mut networks = Vec::new();
+    for round in 0..9 {
+        let peer = nodes[round % 3].0;
+        let changes = take(&mut findings, cluster, &answer(&seed, peer, &nodes));
+        assert_eq!(changes.removed, 0, "{round}");
+        assert_eq!(changes.added, usize::from(round < 3), "{round}");
+        networks.push(findings.networks(cluster));
+    }
+    assert!(networks[2..].iter().all(|later| *later == networks[2]));
+    // A resolver that gives all of them at once needs no turns.
+    let mut findings = Findings::default();
+    let mut at_once = answer(&seed, "10.0.0.7", &nodes);
+    at_once.addresses = nodes.iter().map(|(ip, _)| ip.parse().unwrap()).collect();
+    assert_eq!(take(&mut findings, cluster, &at_once).added, 3);
+    // What a name has had is bounded, and a known node that is not admitted any more leaves as an absent one.
+    for third in 0..=255_u8 {
+        let mut elsewhere = answer(&seed, "10.0.0.7", &nodes);
+        elsewhere.addresses = vec![std::net::Ipv4Addr::new(10, 9, third, 1).into()];
+        let before = findings.roster.nodes().len();
+        take(&mut findings, cluster, &elsewhere);
+        assert!(findings.seed_networks[&seed].len() <= 64);
+        assert_eq!(
+            before - findings.roster.nodes().len(),
+            if third == 65 { 3 } else { 0 },
+            "{third}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -81,6 +81,8 @@ impl Announcement {
 /// A node as a server announces it. Names are the server's bytes; nothing is checked yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnnouncedNode {
+    /// The id that it has in the cluster as long as it is a member; absent when the answer does not say.
+    pub id: Option<Bytes>,
     /// The IP address. Empty when the node does not know its own; absent when the answer does not say.
     pub ip: Option<Bytes>,
     /// The host name; absent or empty when none is announced.
@@ -136,6 +138,7 @@ fn read_shards(reply: &Reply, found: &mut Announcement) -> Option<()> {
                 None => None,
             };
             found.push(AnnouncedNode {
+                id: field(pairs, "id").and_then(bytes),
                 ip: field(pairs, "ip").and_then(bytes),
                 hostname: field(pairs, "hostname").and_then(bytes),
                 preferred,
@@ -154,7 +157,7 @@ fn read_nodes(reply: &Reply, found: &mut Announcement) -> Option<()> {
     let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\r';
     for line in text.split(|byte| *byte == b'\n') {
         let mut words = line.split(is_blank).filter(|word| !word.is_empty());
-        let Some(_id) = words.next() else { continue };
+        let Some(id) = words.next() else { continue };
         let (address, flags) = (words.next()?, words.next()?);
         let has = |flag: &str| flags.split(|byte| *byte == b',').any(|word| word == flag.as_bytes());
         // Its name is not sure yet, and it may never become a member.
@@ -173,6 +176,7 @@ fn read_nodes(reply: &Reply, found: &mut Announcement) -> Option<()> {
             .nth(1)
             .filter(|name| !name.contains(&b'='));
         found.push(AnnouncedNode {
+            id: Some(text.slice_ref(id)),
             ip: Some(text.slice_ref(client.get(..colon)?)),
             hostname: hostname.map(|name| text.slice_ref(name)),
             preferred: Preferred::Unsaid,
@@ -204,6 +208,7 @@ fn read_slots(reply: &Reply, found: &mut Announcement) -> Option<()> {
             };
             let (ip, hostname) = (field(others, "ip"), field(others, "hostname"));
             found.push(AnnouncedNode {
+                id: further.first().and_then(bytes),
                 // The preferred name is the IP address where the others do not hold it.
                 ip: ip.and_then(bytes).or_else(|| own.clone()),
                 hostname: hostname.and_then(bytes).or_else(|| own.filter(|_| ip.is_some())),

@@ -13,45 +13,68 @@ use crate::config::optional::{KeyPattern, NamedKey};
 struct KeyParameter {
     /// As redis_exporter spells it.
     name: &'static str,
-    /// Where the same is configured.
+    /// Where the same is configured, in words.
     configured_as: &'static str,
+    /// The lists of the configuration that may hold what it names, each with the collector that looks at it. redis_exporter takes what is
+    /// no pattern for a key even where it asks for patterns, and so do the flags here.
+    lists: &'static [List],
+}
+
+/// A list of the configuration.
+struct List {
     /// The collector that has to run.
     collector: &'static str,
-    /// Whether a key or pattern of a database is configured.
-    covers: fn(&InstanceConfig, u32, &str) -> bool,
+    /// Whether it holds a key or pattern of a database.
+    holds: fn(&InstanceConfig, u32, &str) -> bool,
 }
+
+const CHECKED: List = List {
+    collector: "check_keys",
+    holds: |config, database, glob| has_pattern(&config.optional.keys.patterns, database, glob),
+};
+const SINGLE: List = List {
+    collector: "check_single_keys",
+    holds: |config, database, key| has_key(&config.optional.keys.single, database, key),
+};
+const COUNTED: List = List {
+    collector: "count_keys",
+    holds: |config, database, glob| has_pattern(&config.optional.keys.counted, database, glob),
+};
+const STREAM_PATTERNS: List = List {
+    collector: "streams",
+    holds: |config, database, glob| has_pattern(&config.optional.streams.patterns, database, glob),
+};
+const STREAMS: List = List {
+    collector: "streams",
+    holds: |config, database, key| has_key(&config.optional.streams.single, database, key),
+};
 
 /// All of them.
 const KEY_PARAMETERS: [KeyParameter; 5] = [
     KeyParameter {
         name: "check-keys",
-        configured_as: "check_keys",
-        collector: "check_keys",
-        covers: |config, database, glob| has_pattern(&config.optional.keys.patterns, database, glob),
+        configured_as: "`check_keys`, or a key without wildcards under `check_single_keys`,",
+        lists: &[CHECKED, SINGLE],
     },
     KeyParameter {
         name: "check-single-keys",
-        configured_as: "check_single_keys",
-        collector: "check_single_keys",
-        covers: |config, database, key| has_key(&config.optional.keys.single, database, key),
+        configured_as: "`check_single_keys`",
+        lists: &[SINGLE],
     },
     KeyParameter {
         name: "check-streams",
-        configured_as: "streams",
-        collector: "streams",
-        covers: |config, database, glob| has_pattern(&config.optional.streams.patterns, database, glob),
+        configured_as: "`streams`",
+        lists: &[STREAM_PATTERNS, STREAMS],
     },
     KeyParameter {
         name: "check-single-streams",
-        configured_as: "streams",
-        collector: "streams",
-        covers: |config, database, key| has_key(&config.optional.streams.single, database, key),
+        configured_as: "`streams`",
+        lists: &[STREAMS],
     },
     KeyParameter {
         name: "count-keys",
-        configured_as: "count_keys",
-        collector: "count_keys",
-        covers: |config, database, glob| has_pattern(&config.optional.keys.counted, database, glob),
+        configured_as: "`count_keys`",
+        lists: &[COUNTED],
     },
 ];
 
@@ -77,27 +100,34 @@ pub(super) fn refusal(query: &Query<'_>, config: &InstanceConfig) -> Option<Stri
             continue;
         };
         let KeyParameter {
-            name, configured_as, ..
+            name,
+            configured_as,
+            lists,
         } = parameter;
         let Some(keys) = parse_keys(value) else {
             return Some(format!(
                 "{name} must be a list of dbN=KEY or KEY, separated by commas and percent-encoded"
             ));
         };
-        if !keys
-            .iter()
-            .all(|(database, key)| (parameter.covers)(config, *database, key))
-        {
-            return Some(format!(
-                "a request starts no work on keys here: write what {name} names under `{configured_as}` of this instance in the \
-                 configuration, and every scrape has it, with {name} or without"
-            ));
+        let is_on = |list: &&List| config.collectors.get(list.collector) == Some(&true);
+        let mut switched_off = None;
+        for (database, key) in &keys {
+            let holding = lists.iter().filter(|list| (list.holds)(config, *database, key));
+            match holding.clone().find(is_on).or(holding.clone().next()) {
+                None => {
+                    return Some(format!(
+                        "a request starts no work on keys here: write what {name} names under {configured_as} of this instance in the \
+                         configuration, and every scrape has it, with {name} or without"
+                    ));
+                }
+                Some(list) if !is_on(&list) => switched_off = Some(list.collector),
+                Some(_) => {}
+            }
         }
-        if config.collectors.get(parameter.collector) != Some(&true) {
+        if let Some(collector) = switched_off {
             return Some(format!(
-                "what {name} names is configured for this instance, but its collector is switched off: remove `{}: false` from \
-                 `collectors`",
-                parameter.collector
+                "what {name} names is configured for this instance, but its collector is switched off: remove `{collector}: false` from \
+                 `collectors`"
             ));
         }
     }
@@ -142,11 +172,11 @@ mod tests {
         };
         let mut config = super::super::health::tests::config("a", 6379);
         config.optional.keys.patterns = vec![pattern("sess:*", &[0, 3]), pattern("a,b=c", &[0])];
-        config.optional.keys.single = vec![key("one", 0), key("two", 3)];
+        config.optional.keys.single = vec![key("user_q7", 0), key("two", 3)];
         config.optional.keys.counted = vec![pattern("cart:*", &[1])];
         config.optional.streams = StreamsConfig {
             patterns: vec![pattern("jobs:*", &[0])],
-            single: vec![key("jobs", 0)],
+            single: vec![key("jobs", 0), key("mails", 0)],
             consumers: true,
         };
         for collector in ["check_keys", "check_single_keys", "count_keys", "streams"] {
@@ -169,7 +199,9 @@ mod tests {
             "check-keys=db0=sess:*,db3=sess%3A*",
             "check-keys=a%252Cb%253Dc",
             "check-keys=,sess:*,",
-            "check-single-keys=one,db3=two&count-keys=db1=cart:*",
+            "check-single-keys=user_q7,db3=two&count-keys=db1=cart:*",
+            "check-keys=user_q7,sess:*,db3=two",
+            "check-streams=mails,jobs:*",
             "check-streams=jobs:*&check-single-streams=db0=jobs",
             "check-keys=sess:*&check-keys=other",
             "tls_server_name=&unknown=x",
@@ -181,13 +213,16 @@ mod tests {
     #[test]
     fn anything_else_is_refused_with_the_key_to_write_and_without_an_echo() {
         let cases = [
-            ("check-keys=other:*", "`check_keys`"),
-            ("check-keys=sess:*,other", "`check_keys`"),
+            ("check-keys=zq9x:*", "`check_keys`"),
+            ("check-keys=sess:*,zq9x", "`check_keys`"),
             ("check-keys=db1=sess:*", "`check_keys`"),
             ("check-keys=*", "`check_keys`"),
             ("check-single-keys=sess:*", "`check_single_keys`"),
-            ("check-single-keys=db1=one", "`check_single_keys`"),
-            ("check-streams=jobs", "`streams`"),
+            ("check-single-keys=db1=user_q7", "`check_single_keys`"),
+            ("check-keys=db1=user_q7", "`check_keys`"),
+            ("count-keys=user_q7", "`count_keys`"),
+            ("check-streams=user_q7", "`streams`"),
+            ("check-streams=db1=jobs", "`streams`"),
             ("check-single-streams=jobs:*", "`streams`"),
             ("count-keys=sess:*", "`count_keys`"),
             ("check-keys=hunter2=sess:*", "must be a list"),
@@ -201,11 +236,8 @@ mod tests {
         for (query, expected) in cases {
             let sentence = refused(query, &config()).unwrap_or_else(|| panic!("{query} is not refused"));
             assert!(sentence.contains(expected), "{query}: {sentence}");
-            for told in ["other", "sess:", "hunter2", "jobs", "db1", "one"] {
-                assert!(
-                    !sentence.replace("dbN", "").contains(told) || told == "one" && sentence.contains("none"),
-                    "{query}: {sentence}"
-                );
+            for told in ["zq9x", "sess:", "hunter2", "jobs", "db1", "user_q7"] {
+                assert!(!sentence.contains(told), "{query}: {sentence}");
             }
         }
     }
@@ -217,6 +249,11 @@ mod tests {
         let sentence = refused("check-streams=jobs:*", &config).unwrap();
         assert!(sentence.contains("`streams: false`"), "{sentence}");
         assert_eq!(refused("check-keys=sess:*", &config), None);
+        // Whichever collector holds it has to run.
+        config.collectors.insert("check_single_keys", false);
+        assert_eq!(refused("check-keys=sess:*", &config), None);
+        let sentence = refused("check-keys=user_q7,sess:*", &config).unwrap();
+        assert!(sentence.contains("`check_single_keys: false`"), "{sentence}");
     }
 
     proptest::proptest! {

@@ -232,14 +232,21 @@ impl Instance {
         self.tell_of_missing_stores();
         self.tell_of_key_work();
         self.publish();
+        // One that was started again after a panic takes its next configuration for a reload in any case, which costs one round of polls.
+        let mut reloads = 0;
         loop {
             self.details.last_turn = Some(std::time::Instant::now());
             tokio::select! {
                 biased;
                 changed = configurations.changed() => match changed {
                     Ok(()) => {
-                        let config = configurations.borrow_and_update().instance.clone();
-                        self.on_reload(config);
+                        let told = configurations.borrow_and_update().clone();
+                        if told.reloads == reloads {
+                            self.on_other_networks(told.instance);
+                        } else {
+                            reloads = told.reloads;
+                            self.on_reload(told.instance);
+                        }
                     }
                     Err(_) => return,
                 },
@@ -294,6 +301,13 @@ impl Instance {
         self.publish();
         let polled = |kind: &str| self.last_success.contains_key(kind);
         polled("ping") && polled("info") && (!self.scans() || polled("scan")) && self.has_done_key_work()
+    }
+
+    /// A node may be dialled in other networks from now on. Connections stay, since their addresses were checked when they were made, and
+    /// so does what was refused.
+    fn on_other_networks(&mut self, config: Arc<InstanceConfig>) {
+        self.connector = self.connector.succeeded_by(&config);
+        self.config = config;
     }
 
     /// A reload. Permissions may have been mended together with the file, so what was refused is tried again in any case.

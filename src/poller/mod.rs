@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod self_metrics;
 mod task;
 
+use crate::config::cluster::differ_in_networks_alone;
 use crate::config::{InstanceConfig, ValidatedConfig};
 use crate::snapshot::SnapshotStore;
 use instance::{Instance, Surroundings};
@@ -50,7 +51,7 @@ struct Handle {
 pub struct Configuration {
     /// How to poll.
     pub instance: Arc<InstanceConfig>,
-    /// Reloads so far.
+    /// Reloads so far. A configuration without another one differs in nothing but the networks in which a node is dialled.
     pub reloads: u64,
 }
 
@@ -116,6 +117,12 @@ impl Fleet {
         for (name, instance) in wanted {
             match self.handles.get_mut(name) {
                 Some(handle) => {
+                    if occasion == Occasion::Discovery && differ_in_networks_alone(&handle.config, instance) {
+                        handle.config = instance.clone();
+                        let instance = instance.clone();
+                        handle.configurations.send_modify(|told| told.instance = instance);
+                        continue;
+                    }
                     if handle.config != *instance {
                         handle.config = instance.clone();
                         changes.changed += 1;
@@ -165,5 +172,58 @@ fn start(config: Arc<InstanceConfig>, surroundings: Surroundings) -> Handle {
         config,
         configurations,
         _task: AbortOnDrop::spawn(supervisor),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::types::Endpoint;
+    use crate::config::{Environment, load_str};
+    use crate::redis::testing::PATIENCE;
+    use std::path::Path;
+
+    /// Other networks are no reload: what was refused is not tried again, and the connection stays.
+    #[tokio::test]
+    async fn other_networks_of_a_node_are_no_reload() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = "instances: [{ address: 'redis-cluster://10.0.0.1', password: x }]";
+        let config = load_str(text, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();
+        let config = config.config;
+        let endpoint = Endpoint::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port,
+        };
+        let targets = |networks: &[&str]| {
+            let networks = networks.iter().map(|network| network.parse().unwrap());
+            let networks = config.clusters[0].networks(networks);
+            let node = config.clusters[0].node(endpoint.clone(), networks.as_ref());
+            ValidatedConfig {
+                instances: vec![Arc::new(node)],
+                ..config.clone()
+            }
+        };
+        let mut fleet = Fleet::new(Arc::new(SnapshotStore::new()));
+        fleet.retarget(&targets(&["10.0.0.0/24"]));
+        let (_connection, _) = tokio::time::timeout(PATIENCE, listener.accept())
+            .await
+            .unwrap()
+            .unwrap();
+        let wider = targets(&["10.0.0.0/24", "10.0.1.0/24"]);
+        assert_eq!(fleet.retarget(&wider), Changes::default());
+        let told = |fleet: &Fleet| fleet.handles.values().next().unwrap().configurations.borrow().clone();
+        assert_eq!((&told(&fleet).instance, told(&fleet).reloads), (&wider.instances[0], 0));
+        // Everything else is one.
+        let mut other = InstanceConfig::clone(&wider.instances[0]);
+        other.poll.timeout = Duration::from_secs(1);
+        let other = ValidatedConfig {
+            instances: vec![Arc::new(other)],
+            ..config.clone()
+        };
+        assert_eq!(fleet.retarget(&other).changed, 1);
+        assert_eq!(told(&fleet).reloads, 1);
+        fleet.apply(&other);
+        assert_eq!(told(&fleet).reloads, 2);
     }
 }

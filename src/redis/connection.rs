@@ -10,7 +10,6 @@ use super::reply::{Command, Reply};
 use super::resp::{Limits, Parser, encode};
 use super::transport::{Pending, Transport};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -119,11 +118,6 @@ impl Connection {
         self.usable = self.usable && self.transport.pending(self.parser.read_buffer()) == Pending::Nothing;
         self.parser.release();
         self.usable
-    }
-
-    /// The IP address of the other side; `None` for unix sockets, and when the peer is gone.
-    pub fn peer_address(&self) -> Option<IpAddr> {
-        self.transport.peer_address()
     }
 
     /// How many of each command this connection has sent, by name as in INFO commandstats (`config|get`), those of the connect

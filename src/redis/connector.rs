@@ -61,6 +61,9 @@ pub struct Handshake {
     /// How long each phase that was reached took, in the order in which they ran. After a failure the last one is the one that
     /// failed; there is none when the password could not be read, since the server was not contacted then.
     pub phases: Vec<(Phase, Duration)>,
+    /// The addresses that the host stands for, in the resolver's order, whichever of them was connected to; empty for a unix socket and
+    /// when the name was not resolved.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Handshake {
@@ -235,6 +238,7 @@ impl Connector {
                     Ok(ip) => vec![SocketAddr::new(ip, *port)],
                     Err(_) => handshake.time(Phase::Dns, self.resolve(host, *port, deadline)).await?,
                 };
+                handshake.addresses = addresses.iter().map(SocketAddr::ip).collect();
                 let addresses = self.allowed(addresses)?;
                 handshake.time(Phase::Tcp, self.connect_tcp(&addresses, deadline)).await
             }
@@ -258,7 +262,7 @@ impl Connector {
             if addresses.is_empty() {
                 return Err(self.place("before connecting").error(
                     Reason::Unreachable,
-                    "a server announced this address, and it lies outside of the networks into which our user and password may go; \
+                    "a server announced this address, and it lies outside of the networks in which announced nodes may be dialled; \
                      add its network to `allowed_networks` if it is yours",
                 ));
             }

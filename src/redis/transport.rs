@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 use std::io;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -29,14 +28,6 @@ pub(crate) enum Pending {
 }
 
 impl Transport {
-    /// The IP address of the other side; `None` for unix sockets, and when the socket is not connected any more.
-    pub(crate) fn peer_address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
-            Self::Unix(_) => None,
-        }
-    }
-
     /// Reads what is there without waiting. Data is moved to `buffer`, which must have room.
     pub(crate) fn pending(&mut self, buffer: &mut BytesMut) -> Pending {
         let mut context = Context::from_waker(Waker::noop());

@@ -24,6 +24,12 @@ pub fn as_file(config: &ValidatedConfig, beside: &[&str]) -> String {
             ),
         };
     }
+    for (variable, _) in &file.command_variables {
+        let _ = writeln!(
+            text,
+            "# It takes the name of CONFIG, which is a secret where somebody made one up, from the variable {variable}."
+        );
+    }
     if !beside.is_empty() {
         let _ = writeln!(text, "# Still needed beside it: {}.", beside.join(", "));
     }

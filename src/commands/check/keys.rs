@@ -1,16 +1,33 @@
 //! What `check` says about keys that optional collectors look at: whether they may be read, and with which commands.
 
 use super::Report;
+use super::attempts::{Asked, Fits, Subject, Tried, attempt};
 use crate::config::InstanceConfig;
 use crate::keys::{self, check_keys, count_keys, single_keys};
-use crate::redis::{Command, Connection, RedisError, Reply, Unavailable, unavailability};
-use crate::sessions::details::denies_command;
-use std::collections::BTreeSet;
-use tokio::time::Instant;
+use crate::redis::{Connection, RedisError};
 
 /// What is asked about a key of a pattern. ARCOUNT is not among them: hardly a server has it, and the type that needs it.
-const ASKED: [&str; 9] = [
-    "TYPE", "STRLEN", "PFCOUNT", "LLEN", "SCARD", "ZCARD", "HLEN", "XLEN", "GETRANGE",
+const ASKED: [Asked; 10] = [
+    Asked::of(&["MEMORY", "USAGE"], Fits::Anything),
+    Asked::of(&["TYPE"], Fits::Anything),
+    Asked::of(&["STRLEN"], Fits::TypeOrNone("string")),
+    // A string that is no HyperLogLog is an error.
+    Asked::of(&["PFCOUNT"], Fits::Type("none")),
+    Asked::of(&["LLEN"], Fits::TypeOrNone("list")),
+    Asked::of(&["SCARD"], Fits::TypeOrNone("set")),
+    Asked::of(&["ZCARD"], Fits::TypeOrNone("zset")),
+    Asked::of(&["HLEN"], Fits::TypeOrNone("hash")),
+    Asked::of(&["XLEN"], Fits::TypeOrNone("stream")),
+    Asked {
+        words: &["GETRANGE"],
+        tail: &["0", "0"],
+        fits: Fits::TypeOrNone("string"),
+    },
+];
+/// What is asked first about a key that is named in full.
+const OF_NAMED: [Asked; 2] = [
+    Asked::of(&["MEMORY", "USAGE"], Fits::Anything),
+    Asked::of(&["TYPE"], Fits::Anything),
 ];
 
 /// Tries every command on a key of each pattern, and what is asked first on each key that is named in full. Nothing is scanned.
@@ -43,20 +60,29 @@ pub(super) async fn describe(
         let subjects = keys.patterns.iter().flat_map(|pattern| {
             // The text of a pattern is the name of a key that matches it, and of none that is there.
             let databases = pattern.databases.iter();
-            databases.map(|database| (*database, pattern.glob.clone(), pattern.glob.clone()))
+            databases.map(|database| Subject {
+                database: *database,
+                key: pattern.glob.clone(),
+                rule: pattern.glob.clone(),
+            })
         });
-        let tried = try_all(report, config, connection, subjects.collect(), &ASKED).await?;
+        let subjects: Vec<Subject> = subjects.collect();
+        let tried = attempt(report, config, connection, &subjects, &ASKED).await?;
         tell(report, check_keys::COLLECTOR, "patterns", keys.patterns.len(), &tried);
         let warning = "the names of the keys that it finds become label values, which may be session ids";
         report.line(check_keys::COLLECTOR, warning);
     }
     if running.contains(single_keys::COLLECTOR) {
         let subjects = keys.single.iter().filter_map(|key| {
-            let glob = super::escaped(&key.key);
-            Some((key.database?, key.key.clone(), glob))
+            Some(Subject {
+                database: key.database?,
+                key: key.key.clone(),
+                rule: super::escaped(&key.key),
+            })
         });
-        // Whatever else is asked depends on the type, and would be an error of the server on keys of another one.
-        let tried = try_all(report, config, connection, subjects.collect(), &["TYPE"]).await?;
+        let subjects: Vec<Subject> = subjects.collect();
+        // Whatever else is asked depends on the type.
+        let tried = attempt(report, config, connection, &subjects, &OF_NAMED).await?;
         tell(report, single_keys::COLLECTOR, "keys", keys.single.len(), &tried);
         let exported = keys.single.iter().filter(|key| key.export_value).count();
         if exported > 0 {
@@ -67,90 +93,12 @@ pub(super) async fn describe(
     Ok(())
 }
 
-/// What the user may not do.
-#[derive(Default)]
-struct Tried {
-    commands: BTreeSet<String>,
-    unsupported: BTreeSet<String>,
-    /// How many patterns or keys may not be read.
-    unreadable: usize,
-}
-
-/// Tries commands on keys: the database, the key, and the glob that grants it.
-async fn try_all(
-    report: &mut Report,
-    config: &InstanceConfig,
-    connection: &mut Connection,
-    subjects: Vec<(u32, String, String)>,
-    asked: &[&'static str],
-) -> Result<Tried, RedisError> {
-    let mut tried = Tried::default();
-    for (database, key, glob) in subjects {
-        let mut batch = vec![
-            Command::new(1, &["SELECT"]).arg(database.to_string()),
-            Command::new(2, &["MEMORY", "USAGE"]).arg(key.clone()),
-        ];
-        batch.extend(asked.iter().map(|word| {
-            let command = Command::new(1, &[word]).arg(key.clone());
-            if *word == "GETRANGE" {
-                command.arg("0").arg("0")
-            } else {
-                command
-            }
-        }));
-        let deadline = Instant::now() + config.poll.timeout;
-        let replies = connection.exchange(&batch, deadline).await?;
-        if matches!(replies.first(), Some(Reply::Error(_))) {
-            // The line about the database says so.
-            continue;
-        }
-        let mut is_unreadable = false;
-        for (command, reply) in batch.iter().zip(&replies) {
-            match unavailability(reply) {
-                Some(Unavailable::Denied) if denies_command(reply) => {
-                    report.denied(&command.name());
-                    tried.commands.insert(command.name());
-                }
-                Some(Unavailable::Denied) => is_unreadable = true,
-                Some(Unavailable::Unsupported) => {
-                    tried.unsupported.insert(command.name());
-                }
-                None => {}
-            }
-        }
-        if is_unreadable {
-            report.may_read(&glob);
-            tried.unreadable += 1;
-        }
-    }
-    Ok(tried)
-}
-
 fn tell(report: &mut Report, collector: &'static str, what: &str, count: usize, tried: &Tried) {
-    let in_words = |commands: &BTreeSet<String>| {
-        let names: Vec<String> = commands
-            .iter()
-            .map(|name| name.replace('|', " ").to_uppercase())
-            .collect();
-        names.join(", ")
-    };
-    let mut problems = Vec::new();
-    if !tried.commands.is_empty() {
-        problems.push(format!("the user may not run {}", in_words(&tried.commands)));
-    }
-    if tried.unreadable > 0 {
-        problems.push(format!(
-            "the user may not read the keys of {} of them",
-            tried.unreadable
-        ));
-    }
-    if !tried.unsupported.is_empty() {
-        problems.push(format!("this server has no {}", in_words(&tried.unsupported)));
-    }
+    let problems = tried.reasons();
     let verdict = if problems.is_empty() {
         "ok".to_owned()
     } else {
         format!("{}; what needs it is absent", problems.join(", "))
     };
-    report.line(collector, &format!("{count} {what}: {verdict}"));
+    report.line(collector, &format!("{count} {what}: {verdict}{}", tried.remark()));
 }

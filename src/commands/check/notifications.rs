@@ -36,7 +36,7 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, conne
         Ok([Reply::Array(pair)]) => match pair.get(1).and_then(Reply::as_text).and_then(Setting::parse) {
             Some(setting) => {
                 is_complete = Class::ALL.iter().all(|class| setting.class(*class) != Known::Off);
-                of_setting(&setting, config_command)
+                of_setting(&setting, config.optional.compatibility.shown_config_command())
             }
             None => "unknown to this server".to_owned(),
         },

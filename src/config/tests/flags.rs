@@ -54,6 +54,7 @@ fn again(config: &ValidatedConfig) -> (ValidatedConfig, String) {
     let variables: Vec<(&str, &str)> = file
         .variables
         .iter()
+        .chain(&file.command_variables)
         .map(|(name, secret)| (name.as_str(), secret.expose()))
         .collect();
     let loaded = load_str(
@@ -292,4 +293,115 @@ fn a_cluster_is_asked_for_by_the_form_of_the_address() {
         .unwrap();
     let config = loaded_flags(&single).config;
     assert_eq!((config.instances.len(), config.clusters.len()), (1, 0));
+}
+
+/// A map of passwords names every node of a cluster, since the peer looks each of them up there.
+#[test]
+fn nodes_with_the_same_credentials_are_one_cluster() {
+    let nodes: Vec<String> = (1..=20)
+        .map(|node| format!("\"redis://n{node}:7000\": \"p\""))
+        .collect();
+    let content = format!(
+        "{{{}, \"redis://other:7000\": \"q\", \"redis://u@n1:7000\": \"p\"}}",
+        nodes.join(",")
+    );
+    let (_file, password_file) = map(&content);
+    let mut flags = addresses(&["redis://n2:7000", "redis://n3:7000", "redis://user:own@n4:7000"]);
+    flags.password_file = Some(password_file);
+    flags
+        .servers
+        .set(ServerFlag::IsCluster, "--is-cluster", &PeerValue::Switch(true))
+        .unwrap();
+    let loaded = loaded_flags(&flags);
+    assert_eq!(loaded.config.instances.len(), 0);
+    let clusters: Vec<(String, usize)> = loaded
+        .config
+        .clusters
+        .iter()
+        .map(|cluster| (cluster.seeds[0].to_owned(), cluster.seeds.len()))
+        .map(|(seed, count)| match seed {
+            crate::config::types::Endpoint::Tcp { host, .. } => (host, count),
+            crate::config::types::Endpoint::Unix { .. } => panic!("no host"),
+        })
+        .collect();
+    let expected = [("n2", 16), ("n4", 1), ("n4", 1), ("n18", 3), ("other", 1), ("n1", 1)];
+    assert_eq!(
+        clusters,
+        expected.map(|(host, count)| (host.to_owned(), count)),
+        "an address names 16 nodes at most"
+    );
+    let (same, yaml) = again(&loaded.config);
+    assert_eq!(same, loaded.config, "{yaml}");
+}
+
+#[test]
+fn a_made_up_name_of_config_is_a_secret() {
+    let with = |name: &str| {
+        let mut flags = addresses(&["h", "i"]);
+        let value = PeerValue::Text(name.to_owned());
+        flags
+            .servers
+            .set(ServerFlag::ConfigCommand, "--config-command", &value)
+            .unwrap();
+        loaded_flags(&flags).config
+    };
+    let hidden = with("hunter2-config");
+    let shown = to_redacted_yaml(&hidden);
+    assert!(
+        shown.contains("config_command: <secret>") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    let (same, yaml) = again(&hidden);
+    assert_eq!(same, hidden);
+    assert!(
+        yaml.contains("config_command: ${REDIS_EXPORTER_CONFIG_COMMAND}"),
+        "{yaml}"
+    );
+    let printed = crate::commands::check::as_file(&hidden, &[]);
+    assert!(
+        printed.contains("# It takes the name of CONFIG") && !printed.contains("hunter2"),
+        "{printed}"
+    );
+    for open in ["CONFIG", "config", "-"] {
+        let config = with(open);
+        assert!(!to_redacted_yaml(&config).contains(": <secret>"), "{open}");
+        assert_eq!(again(&config).0, config);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever flags are taken, `check` prints a file for that loads as the same configuration. Texts that look like variables are said
+    /// to, and stay out.
+    #[test]
+    fn the_file_for_flags_loads_as_the_same_configuration(
+        values in proptest::collection::vec((0_usize..9, "[a-c*?\\[\\]^,=:%.+\\-0-9(){}\" \u{e4}]{0,40}|(db[0-2]=)?[a-z:*]{1,4}(,[a-z:*\\[\\]]{1,4}){0,90}"), 0..6),
+    ) {
+        const FLAGS: [(ServerFlag, &str); 9] = [
+            (ServerFlag::CheckKeys, "--check-keys"),
+            (ServerFlag::CheckSingleKeys, "--check-single-keys"),
+            (ServerFlag::CountKeys, "--count-keys"),
+            (ServerFlag::CheckStreams, "--check-streams"),
+            (ServerFlag::CheckSingleStreams, "--check-single-streams"),
+            (ServerFlag::CheckKeyGroups, "--check-key-groups"),
+            (ServerFlag::CheckSearchIndexes, "--check-search-indexes"),
+            (ServerFlag::ConfigCommand, "--config-command"),
+            (ServerFlag::ConnectionTimeout, "--connection-timeout"),
+        ];
+        let mut servers = PeerServers::default();
+        for (flag, value) in values {
+            let (flag, origin) = FLAGS[flag];
+            // What is refused at once is not given.
+            let mut with = servers.clone();
+            if with.set(flag, origin, &PeerValue::Text(value)).is_ok() {
+                servers = with;
+            }
+        }
+        let flags = FlagSource { servers: Box::new(servers), ..addresses(&["h"]) };
+        if let Ok(loaded) = load(&Source::Flags(flags), &Environment::of_pairs(&[])) {
+            let (same, yaml) = again(&loaded.config);
+            proptest::prop_assert_eq!(same, loaded.config, "{}", yaml);
+        }
+    }
 }

@@ -13,6 +13,10 @@ fn cluster(seeds: &str, further: &str) -> Arc<ClusterConfig> {
     loaded.config.clusters[0].clone()
 }
 
+fn finder_of(cluster: Arc<ClusterConfig>) -> Finder {
+    Finder::new(cluster, Connectors::default())
+}
+
 const UNKNOWN: &str = "-ERR unknown subcommand 'SHARDS'. Try CLUSTER HELP.\r\n";
 const DENIED: &str = "-NOPERM this user has no permissions to run the 'cluster|shards' command\r\n";
 
@@ -72,7 +76,7 @@ async fn falls_back_once_and_remembers_it() {
         Act::AwaitClose,
     ];
     let (address, server) = server(vec![first, second]).await;
-    let mut finder = Finder::new(cluster(&address.to_string(), ""));
+    let mut finder = finder_of(cluster(&address.to_string(), ""));
     let mut findings = Findings::default();
     for _ in 0..2 {
         discover(&mut finder, &mut findings).await;
@@ -83,7 +87,7 @@ async fn falls_back_once_and_remembers_it() {
     let questions = |at: usize| -> Vec<String> { sent[at].iter().skip(1).map(|words| words.join(" ")).collect() };
     assert_eq!(questions(0), ["CLUSTER SHARDS", "CLUSTER NODES"]);
     assert_eq!(questions(1), ["CLUSTER NODES"]);
-    assert_eq!(findings.seed_addresses.len(), 1);
+    assert_eq!(findings.seed_networks.len(), 1);
 }
 
 fn three_times(answer: Act) -> Vec<Act> {
@@ -100,7 +104,7 @@ async fn says_what_is_missing_when_nothing_may_be_asked() {
     ];
     let (address, _peer) = peer(answers.concat()).await;
     let mut findings = Findings::default();
-    discover(&mut Finder::new(cluster(&address.to_string(), "")), &mut findings).await;
+    discover(&mut finder_of(cluster(&address.to_string(), "")), &mut findings).await;
     let error = findings.error.unwrap();
     assert!(
         error.ends_with("ACL SETUSER default +cluster|nodes or +cluster|shards or +cluster|slots"),
@@ -114,7 +118,7 @@ async fn says_what_is_missing_when_nothing_may_be_asked() {
     ];
     let (address, _peer) = peer(answers.concat()).await;
     let mut findings = Findings::default();
-    discover(&mut Finder::new(cluster(&address.to_string(), "")), &mut findings).await;
+    discover(&mut finder_of(cluster(&address.to_string(), "")), &mut findings).await;
     assert!(findings.error.unwrap().contains("is no node of a cluster"));
     assert!(findings.has_ended && findings.roster.is_empty());
 }
@@ -140,7 +144,7 @@ async fn a_broken_answer_changes_nothing_and_the_next_server_is_asked() {
     ];
     let (address, _good) = peer(good).await;
     let cluster = cluster(&format!("{bad},{address}"), "");
-    let mut finder = Finder::new(cluster.clone());
+    let mut finder = finder_of(cluster.clone());
     let mut findings = Findings::default();
     discover(&mut finder, &mut findings).await;
     // A node that does not know its own address is where it was asked.
@@ -152,8 +156,8 @@ async fn a_broken_answer_changes_nothing_and_the_next_server_is_asked() {
     let before = findings.roster.clone();
     // Nobody is left to answer: both ports are closed, and so are those of the nodes.
     drop((_bad, _good));
-    let lonely = Finder::new(cluster_of_closed_ports()).cluster;
-    let mut finder = Finder::new(lonely);
+    let lonely = finder_of(cluster_of_closed_ports()).cluster;
+    let mut finder = finder_of(lonely);
     discover(&mut finder, &mut findings).await;
     assert_eq!(findings.roster, before);
     assert!(findings.error.is_some());
@@ -167,11 +171,11 @@ fn cluster_of_closed_ports() -> Arc<ClusterConfig> {
 #[tokio::test]
 async fn who_is_asked_first_changes_and_found_nodes_come_last() {
     let cluster = cluster("a:1,b:1,c:1", "");
-    let mut finder = Finder::new(cluster.clone());
+    let mut finder = finder_of(cluster.clone());
     let mut findings = Findings::default();
     let answer = Answer {
         source: cluster.seeds[0].clone(),
-        peer: None,
+        addresses: Vec::new(),
         announcement: Question::Nodes
             .read(&crate::redis::Reply::Bulk(
                 "x 10.0.0.1:1 master\ny 10.0.0.2:1 master\n".into(),
@@ -239,4 +243,50 @@ fn intervals_have_a_floor() {
         (MIN_INTERVAL, MIN_INTERVAL)
     );
     assert_eq!(of("info_interval: 10s, ping_interval: 30s"), (seconds(10), seconds(10)));
+}
+
+/// What is refused is remembered: nothing is connected to before a refusal may have been mended.
+#[tokio::test]
+async fn a_server_that_refused_every_question_is_left_alone_for_a_while() {
+    let disabled = "-ERR This instance has cluster support disabled\r\n";
+    for (answer, sentence) in [(DENIED, "ACL SETUSER"), (disabled, "is no node of a cluster")] {
+        let once = || {
+            let hello = vec![Act::Read(1), send("+OK\r\n")];
+            [hello, three_times(send(answer)), vec![Act::AwaitClose]].concat()
+        };
+        let (address, server) = server(vec![once(), once()]).await;
+        let cluster = cluster(&address.to_string(), "");
+        let mut finder = finder_of(cluster.clone());
+        let mut findings = Findings::default();
+        for round in 1..=5 {
+            discover(&mut finder, &mut findings).await;
+            assert!(
+                findings.error.as_ref().unwrap().contains(sentence),
+                "{:?}",
+                findings.error
+            );
+            assert_eq!(findings.failed, round);
+        }
+        assert!(!server.is_finished(), "it was connected to once");
+        // As after the lifetime of a refusal.
+        let long_ago = Instant::now().checked_sub(CAPABILITY_LIFETIME).unwrap();
+        for (_, since) in finder.refused.values_mut().flat_map(BTreeMap::values_mut) {
+            *since = long_ago;
+        }
+        discover(&mut finder, &mut findings).await;
+        let sent = tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
+        assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_finder_takes_over_the_connectors_of_the_one_before() {
+    let cluster = cluster_of_closed_ports();
+    let mut first = finder_of(cluster.clone());
+    let mut findings = Findings::default();
+    discover(&mut first, &mut findings).await;
+    let second = Finder::new(cluster.clone(), first.connectors.clone());
+    drop(first);
+    let known: Vec<Endpoint> = second.connectors().keys().cloned().collect();
+    assert_eq!(known, cluster.seeds);
 }

@@ -78,7 +78,8 @@ impl Instance {
 
     /// The command that switches on what the server does not publish.
     fn mending_command(&self) -> Option<String> {
-        let config_command = &self.config.optional.compatibility.config_command;
+        // It stands on the status page.
+        let config_command = self.config.optional.compatibility.shown_config_command();
         let setting: &Setting = self.counts.listening.setting.as_ref()?;
         setting.mending_command(config_command)
     }
