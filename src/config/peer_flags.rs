@@ -160,6 +160,8 @@ impl PeerServers {
             ServerFlag::StreamsExcludeConsumerMetrics => self.without_consumers = on,
             ServerFlag::CheckKeyGroups => {
                 let fields = csv_fields(value.text()).map_err(|error| error.to_string())?;
+                // redis_exporter leaves spaces around a pattern out; Lua would take them for part of it.
+                let fields: Vec<String> = fields.iter().map(|field| field.trim().to_owned()).collect();
                 for (index, pattern) in fields.iter().enumerate() {
                     let wrong = |error| format!("pattern {} of the list {error}", index + 1);
                     LuaPattern::new(pattern.as_bytes()).map_err(wrong)?;

@@ -127,6 +127,8 @@ fn groups_are_csv_with_a_limit() {
         .key_groups
         .unwrap();
     assert_eq!(groups.patterns, ["^(.*):[^:]+$", "a,b"]);
+    let spaced = optional(&[(ServerFlag::CheckKeyGroups, text("^(cart), ^(user),"))]);
+    assert_eq!(spaced.key_groups.unwrap().patterns, ["^(cart)", "^(user)"]);
     assert_eq!(groups.max_groups, 100);
     let wrong = error(ServerFlag::CheckKeyGroups, &text("^(.*):,[a"));
     assert!(wrong.starts_with("pattern 2 of the list has a `[`"), "{wrong}");
