@@ -235,6 +235,27 @@ fn no_script_makes_the_instance_look_down() {
     }
 }
 
+/// The connection that a broken script has cost is none of the server's faults, whoever uses it next.
+#[test]
+fn a_broken_script_costs_those_who_come_after_it_nothing() {
+    let server = RedisServer::start();
+    server.fill("sess:", 10);
+    let scripts = Scripts::new(&[("deep.lua", "local t = {} for i = 1, 30 do t = {t} end return t")]);
+    let section = scripts.section(&["deep.lua"]);
+    let further = "sessions: [{ store: web, match: \"sess:*\" }]\ncheck_keys: [{ match: \"sess:1\" }]";
+    let exporter = start(&server.address(), &format!("{section}{further}"));
+    let ran = wait_until(Duration::from_secs(20), || {
+        (calls(&server, "eval_ro") >= 4).then_some(())
+    });
+    assert_eq!(ran, Some(()), "{}", exporter.log());
+    let scrape = exporter.scrape();
+    assert_eq!(result(&scrape, "deep.lua"), Some(0.0));
+    let sessions = [("instance", "redis"), ("store", "web")];
+    assert_eq!(scrape.value("sessions_active", &sessions), Some(10.0));
+    let errors = scrape.sum("redis_connection_errors_total", &[("instance", "redis")]);
+    assert_eq!(errors, 0.0, "{}{}", scrape.about("redis"), exporter.log());
+}
+
 #[test]
 fn a_script_that_does_not_end_is_ended_and_left_alone() {
     let server = RedisServer::start();
