@@ -4,10 +4,10 @@
 //! script inside the server. Here they run on this side, over the keys that the one SCAN brings anyway; the server is asked for the memory
 //! alone.
 
-use super::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
 use super::seen::Seen;
 use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask};
 use crate::collectors::key_groups as metrics;
+use crate::config::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
 use crate::config::optional::KeyGroupsConfig;
 use crate::metric::{Label, Samples};
 use crate::redis::{Command, Reply, Unavailable, unavailability};

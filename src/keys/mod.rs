@@ -7,7 +7,6 @@ pub mod count_keys;
 mod inspect;
 pub mod key_groups;
 pub mod label;
-pub mod lua_pattern;
 mod seen;
 pub mod single_keys;
 pub mod streams;
