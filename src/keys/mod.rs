@@ -7,6 +7,7 @@ pub mod count_keys;
 mod inspect;
 pub mod key_groups;
 pub mod label;
+mod named_keys;
 mod seen;
 pub mod single_keys;
 pub mod streams;
