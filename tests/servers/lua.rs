@@ -1,6 +1,7 @@
 //! Scripts of `lua` on real servers: what they show, what they may not do, and that none of them makes the instance look down.
 
 use crate::bench::BACK_BOUND;
+use crate::sessions_auto::fill_connect_redis;
 use crate::support::config::{self, SCAN, TIMEOUT};
 use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{Exporter, run_with};
@@ -509,4 +510,18 @@ fn check_says_what_keeps_scripts_from_running() {
     server.command(&["ACL", "SETUSER", "monitor", "+script|kill"]);
     let output = check();
     assert!(!output.contains("SCRIPT KILL"), "{output}");
+}
+
+/// The pass that counts what `sessions: auto` has recognised follows at once.
+#[test]
+fn recognising_sessions_runs_no_script_twice() {
+    let server = RedisServer::start();
+    fill_connect_redis(&mut server.client(), 60);
+    let scripts = Scripts::new(&[("count.lua", "return {'keys', '1'}")]);
+    let further = format!("{}sessions: auto", scripts.section(&["count.lua"]));
+    let config = config::fast(&[("redis", &server.address(), &further)]);
+    let ended = run_with(&["once", "--unpaced"], &[], Some(&config));
+    assert!(ended.output.contains("redis_script_result"), "{}", ended.output);
+    assert!(ended.output.contains("sessions_active{"), "{}", ended.output);
+    assert_eq!(calls(&server, "eval_ro"), 1);
 }
