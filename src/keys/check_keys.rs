@@ -3,7 +3,7 @@
 use super::inspect::Inspector;
 use super::named_keys::NamedKeys;
 use super::seen::Seen;
-use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, MAX_KEY_BYTES, single_keys};
+use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, single_keys};
 use crate::redis::{Command, Reply};
 use crate::sessions::glob::Glob;
 use std::collections::BTreeSet;
@@ -80,6 +80,7 @@ impl FoundKeys {
             .iter()
             .map(|glob| (Glob::new(glob.as_bytes()), inspector.add_group(context, glob, false)))
             .collect();
+        inspector.leave_to_others(elsewhere.iter().map(Vec::as_slice));
         Self {
             globs,
             elsewhere,
@@ -94,9 +95,6 @@ impl FoundKeys {
 
 impl KeyTask for FoundKeys {
     fn offer(&mut self, key: &[u8]) {
-        if key.len() > MAX_KEY_BYTES {
-            return;
-        }
         let mut matching = self.globs.iter().filter(|(glob, _)| glob.matches(key));
         // A key that the user may not read by one pattern may be one of another.
         let Some((_, group)) = matching.find(|(_, group)| self.inspector.may_ask(*group)) else {

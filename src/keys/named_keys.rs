@@ -1,6 +1,7 @@
 //! Keys that are named in full, which take no SCAN: those of `check_single_keys`, and patterns of `check_keys` without a special character.
 
 use super::inspect::Inspector;
+use super::left_alone::Why;
 use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask};
 use crate::redis::{Command, Reply};
 
@@ -33,6 +34,10 @@ impl NamedKeys {
         if !self.inspector.may_ask(group) {
             return;
         }
+        // A key of another node takes no place here.
+        if context.left_alone.why(context.database, key.as_bytes()) == Some(Why::Elsewhere) {
+            return;
+        }
         if take_place() {
             self.inspector.want(key.as_bytes(), group);
         } else {
@@ -40,12 +45,14 @@ impl NamedKeys {
         }
     }
 
-    /// Adds it to the tasks of a database.
+    /// Adds it to the tasks of a database, unless it has nothing to do and nothing to say.
     pub(super) fn push_to(self, collector: &'static str, tasks: &mut Vec<CollectorTask>) {
-        tasks.push(CollectorTask {
-            collector,
-            task: Box::new(self),
-        });
+        if self.dropped > 0 || !self.inspector.is_idle() {
+            tasks.push(CollectorTask {
+                collector,
+                task: Box::new(self),
+            });
+        }
     }
 }
 

@@ -116,7 +116,8 @@ impl Instance {
         if !looks_at_keys {
             self.withdraw_key_work();
         }
-        let runs_scripts = scripts::are_wanted(&self.config) && !self.scans.has_run_scripts;
+        let has_run_scripts = std::mem::take(&mut self.scans.has_run_scripts);
+        let runs_scripts = scripts::are_wanted(&self.config) && !has_run_scripts;
         if !looks_at_sessions && !looks_at_keys && !runs_scripts {
             return;
         }
@@ -144,7 +145,6 @@ impl Instance {
         }
         self.accumulators.connects += 1;
         self.scan_number += 1;
-        self.scans.has_run_scripts = false;
         self.scans.forgets_refusals = false;
         self.scans.forgets_stores = false;
         let recognises = self.scans.recognises_again;
