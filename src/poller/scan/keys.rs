@@ -661,3 +661,6 @@ async fn databases_with_keys<R: From<ScanReport> + Send>(link: &mut Link<'_, R>)
     let databases = info.with_prefix("db").filter_map(|field| field.name.parse().ok());
     Ok(databases.collect())
 }
+
+#[cfg(test)]
+mod tests;
