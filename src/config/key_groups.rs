@@ -1,11 +1,11 @@
 //! The shape of `key_groups`: how keys are told apart by their names.
 
 use super::decode::{Decoder, Fields, TextRule};
+use super::lua_pattern::{LuaPattern, MAX_PATTERN_BYTES};
 use super::names::Scope;
 use super::optional::KeyGroupsConfig;
 use super::stores::databases;
 use super::tree::Kind;
-use crate::keys::lua_pattern::{LuaPattern, MAX_PATTERN_BYTES};
 
 /// Most patterns: a key that none matches is held against all of them.
 const MAX_PATTERNS: usize = 64;

@@ -19,6 +19,7 @@ mod key_checks;
 mod key_groups;
 mod key_patterns;
 mod lua;
+pub mod lua_pattern;
 mod names;
 pub mod network;
 pub mod optional;

@@ -239,6 +239,42 @@ pub(super) struct CompatibilityLayer {
     pub(super) tile38: Option<bool>,
 }
 
+/// Each glob once for each database: one that is written with its database and one without may mean the same, which shows only when the
+/// address is known, where `defaults` are for many.
+fn each_once(patterns: Vec<KeyPattern>) -> Vec<KeyPattern> {
+    let mut kept: Vec<KeyPattern> = Vec::with_capacity(patterns.len());
+    for mut pattern in patterns {
+        let is_known = |database: &u32| {
+            kept.iter()
+                .any(|known| known.glob == pattern.glob && known.databases.contains(database))
+        };
+        let new: Vec<u32> = pattern
+            .databases
+            .iter()
+            .copied()
+            .filter(|database| !is_known(database))
+            .collect();
+        if !new.is_empty() {
+            pattern.databases = new;
+            kept.push(pattern);
+        }
+    }
+    kept
+}
+
+/// The same of keys that are named in full; the value is shown where one of the two says so.
+fn each_key_once(keys: Vec<NamedKey>) -> Vec<NamedKey> {
+    let mut kept: Vec<NamedKey> = Vec::with_capacity(keys.len());
+    for key in keys {
+        let same = |known: &&mut NamedKey| known.key == key.key && known.database == key.database;
+        match kept.iter_mut().find(same) {
+            Some(known) => known.export_value |= key.export_value,
+            None => kept.push(key),
+        }
+    }
+    kept
+}
+
 /// Merges the levels, the nearest first. `database` is the address's own.
 pub(super) fn resolve(layers: [&OptionalLayer; 3], database: u32) -> Optional {
     fn nearest<T: Clone>(layers: [&OptionalLayer; 3], read: fn(&OptionalLayer) -> &Option<T>) -> Option<T> {
@@ -249,14 +285,14 @@ pub(super) fn resolve(layers: [&OptionalLayer; 3], database: u32) -> Optional {
         for pattern in patterns.iter_mut().filter(|pattern| pattern.databases.is_empty()) {
             pattern.databases.push(database);
         }
-        patterns
+        each_once(patterns)
     };
     let named = |keys: Option<Vec<NamedKey>>| -> Vec<NamedKey> {
         let mut keys = keys.unwrap_or_default();
         for key in &mut keys {
             key.database.get_or_insert(database);
         }
-        keys
+        each_key_once(keys)
     };
     let switch = |read: fn(&CompatibilityLayer) -> Option<bool>, default: bool| {
         let written = layers.into_iter().find_map(|layer| read(&layer.compatibility));

@@ -5,6 +5,7 @@ use super::cluster::{ClusterLayer, Hostnames};
 use super::decode::{Decoder, unplaced};
 use super::duration::{MIN_DURATION, format_duration};
 use super::lua::MAX_SCRIPTS;
+use super::lua_pattern::LuaPattern;
 use super::optional::{
     ClientListConfig, CompatibilityLayer, KeyGroupsConfig, KeyPattern, LuaScript, NamedKey, OptionalLayer,
     SearchConfig, StreamsConfig,
@@ -15,7 +16,6 @@ use super::peer_limits;
 use super::peer_text::{PeerKey, csv_fields, go_duration, peer_keys};
 use super::resolve::DEFAULT_PING_INTERVAL;
 use super::schema::{Layer, PollLayer};
-use crate::keys::lua_pattern::LuaPattern;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

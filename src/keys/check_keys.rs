@@ -1,8 +1,9 @@
 //! `check_keys`: size and memory of every key that matches a glob.
 
 use super::inspect::Inspector;
+use super::named_keys::NamedKeys;
 use super::seen::Seen;
-use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, MAX_KEY_BYTES, single_keys};
+use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, single_keys};
 use crate::redis::{Command, Reply};
 use crate::sessions::glob::Glob;
 use std::collections::BTreeSet;
@@ -37,18 +38,18 @@ pub(super) fn push_tasks(context: &KeyContext<'_>, tasks: &mut Vec<CollectorTask
         .filter(|name| !elsewhere.contains(name.as_bytes()))
         .collect();
     if !names.is_empty() && !context.by_scan {
-        tasks.push(of(NamedKeys::new(context, &names)));
+        let mut named = NamedKeys::new(COLLECTOR, context);
+        for name in &names {
+            named.add(context, name, false, || take_place(context.checked_keys));
+        }
+        named.push_to(COLLECTOR, tasks);
     }
     if !globs.is_empty() && context.by_scan {
         elsewhere.extend(names.iter().map(|name| name.as_bytes().to_vec()));
-        tasks.push(of(FoundKeys::new(context, &globs, elsewhere)));
-    }
-}
-
-fn of(task: impl KeyTask + 'static) -> CollectorTask {
-    CollectorTask {
-        collector: COLLECTOR,
-        task: Box::new(task),
+        tasks.push(CollectorTask {
+            collector: COLLECTOR,
+            task: Box::new(FoundKeys::new(context, &globs, elsewhere)),
+        });
     }
 }
 
@@ -56,58 +57,6 @@ fn of(task: impl KeyTask + 'static) -> CollectorTask {
 fn take_place(places: &AtomicUsize) -> bool {
     let take = |left: usize| left.checked_sub(1);
     places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-}
-
-/// Patterns without a special character: each is the name of a key, for which nothing is scanned.
-#[derive(Debug)]
-struct NamedKeys {
-    inspector: Inspector,
-    dropped: u64,
-}
-
-impl NamedKeys {
-    fn new(context: &KeyContext<'_>, names: &BTreeSet<&str>) -> Self {
-        let mut named = Self {
-            inspector: Inspector::new(COLLECTOR, context),
-            dropped: 0,
-        };
-        for name in names {
-            let group = named.inspector.add_group(context, name, false);
-            if !named.inspector.may_ask(group) {
-                continue;
-            }
-            if take_place(context.checked_keys) {
-                named.inspector.want(name.as_bytes(), group);
-            } else {
-                named.dropped += 1;
-            }
-        }
-        named
-    }
-}
-
-impl KeyTask for NamedKeys {
-    fn offer(&mut self, _key: &[u8]) {}
-
-    fn needs_scan(&self) -> bool {
-        false
-    }
-
-    fn waiting(&self) -> usize {
-        self.inspector.waiting()
-    }
-
-    fn push_commands(&mut self, most: usize, commands: &mut Vec<Command>) {
-        self.inspector.push_commands(most, commands);
-    }
-
-    fn note(&mut self, replies: &[Reply]) -> KeyLookups {
-        self.inspector.note(replies)
-    }
-
-    fn finish(self: Box<Self>, database: u32) -> KeyFindings {
-        self.inspector.finish(database, self.dropped)
-    }
 }
 
 /// The keys that SCAN finds.
@@ -131,6 +80,7 @@ impl FoundKeys {
             .iter()
             .map(|glob| (Glob::new(glob.as_bytes()), inspector.add_group(context, glob, false)))
             .collect();
+        inspector.leave_to_others(elsewhere.iter().map(Vec::as_slice));
         Self {
             globs,
             elsewhere,
@@ -145,9 +95,6 @@ impl FoundKeys {
 
 impl KeyTask for FoundKeys {
     fn offer(&mut self, key: &[u8]) {
-        if key.len() > MAX_KEY_BYTES {
-            return;
-        }
         let mut matching = self.globs.iter().filter(|(glob, _)| glob.matches(key));
         // A key that the user may not read by one pattern may be one of another.
         let Some((_, group)) = matching.find(|(_, group)| self.inspector.may_ask(*group)) else {

@@ -20,6 +20,7 @@ fn tasks(config: &InstanceConfig, by_scan: bool, refused: &[(&str, Unavailable)]
         database: 0,
         refused: &|name| refused.get(name).copied(),
         checked_keys: &Arc::new(AtomicUsize::new(places)),
+        left_alone: &keys::left_alone::LeftAlone::default(),
         by_scan,
     })
 }
@@ -105,8 +106,7 @@ fn a_key_shows_what_is_known_of_it_and_no_more() {
         b"text",
     ];
     all.into_iter().for_each(|key| task.offer(key));
-    task.offer(&[b'x'; MAX_KEY_BYTES + 1]);
-    assert_eq!(task.waiting(), 8, "one came twice, and one is too long");
+    assert_eq!(task.waiting(), 8, "one came twice");
     let (sent, lookups) = ask(&mut *task, &redis);
     // One TYPE more for a stream of which nobody knows whether it is empty or gone.
     assert_eq!(sent.iter().filter(|sent| sent.starts_with("TYPE")).count(), 9);
@@ -203,7 +203,7 @@ fn a_command_that_is_denied_is_found_out_once() {
     });
     let of = |word: &str| sent.iter().filter(|sent| sent.starts_with(word)).count();
     assert_eq!((of("GETRANGE"), of("STRLEN"), of("TYPE")), (0, 10, 10));
-    assert_eq!(of("MEMORY"), 2, "those of the first batch");
+    assert_eq!(of("MEMORY"), 1, "that of the first key");
     assert_eq!(
         (lookups.all, lookups.misses),
         (20, 0),
@@ -274,4 +274,98 @@ fn nothing_is_looked_at_that_is_switched_off_or_elsewhere() {
     let elsewhere = instance("check_keys: [ { match: 'a*', databases: [3] } ]");
     assert!(tasks(&elsewhere, true, &[], 9).is_empty());
     assert!(!keys::needs_every_database(&elsewhere));
+}
+
+/// Of a pattern's keys one is asked about first, then twice as many each time nothing is denied.
+#[test]
+fn denials_stay_few_however_many_keys_a_batch_takes() {
+    let denied =
+        || Reply::Error("NOPERM this user has no permissions to access one of the keys used as arguments".into());
+    let config = instance("check_keys: [ { match: 'a*' } ]");
+    let batches = |answer: &dyn Fn(usize) -> Option<Reply>| {
+        let mut task = only(tasks(&config, true, &[], 1000));
+        (0..100).for_each(|number| task.offer(format!("a{number}").as_bytes()));
+        let (mut batches, mut denials) = (Vec::new(), 0);
+        while task.waiting() > 0 {
+            let mut commands = Vec::new();
+            task.push_commands(40, &mut commands);
+            if commands.is_empty() {
+                break;
+            }
+            batches.push(commands.len());
+            let reply = |command: &Command| answer(batches.len()).unwrap_or_else(|| redis(&command.name(), "module"));
+            let replies: Vec<Reply> = commands.iter().map(reply).collect();
+            denials += replies.iter().filter(|reply| matches!(reply, Reply::Error(_))).count();
+            task.note(&replies);
+        }
+        (batches, denials)
+    };
+    // TYPE and MEMORY USAGE of each key.
+    assert_eq!(batches(&|_| Some(denied())), (vec![2, 2], 4));
+    assert_eq!(batches(&|_| None).0, [2, 4, 8, 16, 32, 64, 74]);
+    let one = |batch| (batch == 3).then(denied);
+    assert_eq!(batches(&one), (vec![2, 4, 8], 8));
+}
+
+#[test]
+fn a_key_of_another_node_is_asked_about_once() {
+    let config = instance("check_keys: [ { match: here }, { match: there } ], check_single_keys: [ { key: moved } ]");
+    let left_alone = keys::left_alone::LeftAlone::default();
+    let places = Arc::new(AtomicUsize::new(9));
+    let pass = || {
+        let context = KeyContext {
+            config: &config,
+            database: 0,
+            refused: &|_| None,
+            checked_keys: &places,
+            left_alone: &left_alone,
+            by_scan: false,
+        };
+        let (mut sent, mut lookups) = (Vec::new(), 0);
+        for mut task in keys::tasks(&context) {
+            let (asked, noted) = ask(&mut *task.task, &|command, key| match key {
+                "here" => redis(command, "text"),
+                _ => Reply::Error("MOVED 3999 127.0.0.1:6381".into()),
+            });
+            sent.extend(asked);
+            lookups += noted.all;
+            assert!(task.task.finish(0).missing.is_empty());
+        }
+        (sent.iter().filter(|sent| !sent.contains(" here")).count(), lookups)
+    };
+    // TYPE, STRLEN and GETRANGE of the key that is here.
+    let (elsewhere, lookups) = pass();
+    assert!(elsewhere > 0);
+    assert_eq!(lookups, 3, "a command that is sent away looks nothing up");
+    let left = places.load(Ordering::Relaxed);
+    assert_eq!(pass(), (0, 3));
+    assert_eq!(
+        places.load(Ordering::Relaxed),
+        left - 1,
+        "only what is here takes a place"
+    );
+    left_alone.forget();
+    assert_eq!(pass().0, elsewhere);
+}
+
+#[test]
+fn two_keys_that_look_alike_are_never_mixed() {
+    let config = instance("check_keys: [ { match: '*' } ], check_single_keys: [ { key: 'a\\xfe' } ]");
+    let mut task = only(tasks(&config, true, &[], 100));
+    [&b"b\xff"[..], b"b\\xff", b"a\xfe"]
+        .into_iter()
+        .for_each(|key| task.offer(key));
+    ask(&mut *task, &|command, key| match (command, key) {
+        ("type", _) => simple("list"),
+        ("memory|usage", "b\\xff") => Reply::Integer(7),
+        ("llen", "b\\xff") => Reply::Integer(70),
+        ("memory|usage", _) => Reply::Null,
+        _ => Reply::Integer(1),
+    });
+    let findings = task.finish(0);
+    assert_eq!(findings.dropped, 2);
+    let of = |name: &str| findings.samples.number_with(name, &["db0", "b\\xff"]);
+    assert_eq!(of("redis_key_size"), Some(1.0), "that of the first");
+    assert_eq!(of("redis_key_memory_usage_bytes"), None);
+    assert_eq!(findings.samples.families()[0].samples.len(), 1);
 }

@@ -4,11 +4,13 @@
 //! would count in its statistics for each string. Its first bytes tell as well, so that PFCOUNT goes to HyperLogLogs alone.
 
 use super::label::{MAX_LABEL_BYTES, of_database, shown};
-use super::{KeyContext, KeyFindings, KeyLookups};
+use super::left_alone::{LeftAlone, Why};
+use super::{KeyContext, KeyFindings, KeyLookups, Trust, is_elsewhere, was_looked_up};
 use crate::collectors::check_keys::{KEY_MEMORY, KEY_SIZE};
 use crate::collectors::check_single_keys::{KEY_VALUE, KEY_VALUE_AS_STRING};
 use crate::redis::{Command, Reply, Unavailable, unavailability};
 use crate::sessions::details::denies_command;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How every HyperLogLog begins (since Redis 2.8.9); behind it stands its encoding, which is 0 or 1.
@@ -89,8 +91,12 @@ fn spelt(command: &'static str) -> &'static str {
 struct Group {
     /// How a denial of its keys is remembered.
     name: String,
-    /// Denied keys so far.
+    /// Denials so far.
     denials: u32,
+    trust: Trust,
+    /// Keys of the last batch, and whether one of them was denied.
+    asked: usize,
+    is_denied: bool,
     /// Whether its values may be shown.
     exports: bool,
     /// Why its keys are not asked about.
@@ -143,8 +149,14 @@ pub(super) struct Inspector {
     /// Keys that are asked once more.
     begun: VecDeque<Key>,
     asked: Vec<Key>,
+    database: u32,
+    left_alone: LeftAlone,
     /// The names of keys as labels, with what is known of them.
-    found: Vec<(String, Found)>,
+    found: BTreeMap<String, Found>,
+    /// Names that another task shows, as labels.
+    others: BTreeSet<String>,
+    /// Keys whose names look like that of another one, as labels.
+    alike: u64,
 }
 
 /// Every command that may be asked for.
@@ -176,7 +188,11 @@ impl Inspector {
             fresh: VecDeque::new(),
             begun: VecDeque::new(),
             asked: Vec::new(),
-            found: Vec::new(),
+            database: context.database,
+            left_alone: context.left_alone.clone(),
+            found: BTreeMap::new(),
+            others: BTreeSet::new(),
+            alike: 0,
         }
     }
 
@@ -188,6 +204,9 @@ impl Inspector {
             refused: (context.refused)(&name),
             name,
             denials: 0,
+            trust: Trust::NONE,
+            asked: 0,
+            is_denied: false,
             exports,
         });
         self.groups.len() - 1
@@ -196,6 +215,16 @@ impl Inspector {
     /// Whether keys of a group may be asked about at all.
     pub(super) fn may_ask(&self, group: usize) -> bool {
         self.groups.get(group).is_some_and(|group| group.refused.is_none())
+    }
+
+    /// Leaves names to another task, which shows them.
+    pub(super) fn leave_to_others<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.others.extend(keys.map(shown));
+    }
+
+    /// Whether there is nothing to ask and nothing to say.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting() == 0 && self.groups.iter().all(|group| group.refused.is_none())
     }
 
     /// Takes a key to ask about.
@@ -214,13 +243,22 @@ impl Inspector {
         self.fresh.len() + self.begun.len()
     }
 
-    /// Appends commands about at most `most` keys. Those that were begun come first, so that they do not pile up.
+    /// Appends commands about at most `most` keys, no more of a group than it is trusted with. Those that were begun come first, so that
+    /// they do not pile up.
     pub(super) fn push_commands(&mut self, most: usize, commands: &mut Vec<Command>) {
         self.asked.clear();
+        let (mut begun, mut fresh) = (VecDeque::new(), VecDeque::new());
         while self.asked.len() < most {
+            let is_begun = !self.begun.is_empty();
             let Some(mut key) = self.begun.pop_front().or_else(|| self.fresh.pop_front()) else {
-                return;
+                break;
             };
+            let is_full = |group: &Group| group.refused.is_none() && group.asked >= group.trust.0;
+            if self.groups.get(key.group).is_some_and(is_full) {
+                let later = if is_begun { &mut begun } else { &mut fresh };
+                later.push_back(key);
+                continue;
+            }
             key.asked = if self.may_ask(key.group) {
                 let (questions, lacking) = self.questions(key.step);
                 self.lacking.extend(lacking);
@@ -232,11 +270,18 @@ impl Inspector {
                 self.keep(key);
                 continue;
             }
-            let exports = self.groups.get(key.group).is_some_and(|group| group.exports);
+            let mut exports = false;
+            if let Some(group) = self.groups.get_mut(key.group) {
+                group.asked += 1;
+                exports = group.exports;
+            }
             let questions = key.asked.into_iter().flatten();
             commands.extend(questions.map(|question| command(question, &key.name, exports)));
             self.asked.push(key);
         }
+        begun.append(&mut self.begun);
+        fresh.append(&mut self.fresh);
+        (self.begun, self.fresh) = (begun, fresh);
     }
 
     /// The questions of a step, less those that are not to be had, and the commands of these.
@@ -264,7 +309,10 @@ impl Inspector {
                 let Some(reply) = replies.next() else { break };
                 self.note_refusal(question, key.group, reply);
                 let is_miss = answers.read(question, reply);
-                if question.is_lookup() && unavailability(reply).is_none() {
+                if is_elsewhere(reply) {
+                    self.left_alone.note(self.database, &key.name, Why::Elsewhere);
+                }
+                if question.is_lookup() && was_looked_up(reply) {
                     lookups.all += 1;
                     lookups.misses += u64::from(is_miss);
                 }
@@ -277,6 +325,10 @@ impl Inspector {
                 None => self.keep(key),
             }
         }
+        for group in self.groups.iter_mut().filter(|group| group.asked > 0) {
+            group.trust.learn(std::mem::take(&mut group.is_denied));
+            group.asked = 0;
+        }
         lookups
     }
 
@@ -284,6 +336,9 @@ impl Inspector {
     fn note_refusal(&mut self, question: Question, group: usize, reply: &Reply) {
         let Some(reason) = unavailability(reply) else { return };
         let command = question.command();
+        if let Some(group) = self.groups.get_mut(group) {
+            group.is_denied |= reason == Unavailable::Denied;
+        }
         if reason == Unavailable::Unsupported || denies_command(reply) {
             self.refused.insert(command, reason);
             self.lacking.insert(command);
@@ -334,11 +389,23 @@ impl Inspector {
         }
     }
 
-    /// Keeps what is known of a key, and forgets its name beyond the label.
+    /// Keeps what is known of a key, and forgets its name beyond the label. Two names may look the same once what is no text is written as
+    /// text, or once they are cut: one of them is shown, never something of both.
     fn keep(&mut self, key: Key) {
         let found = key.found;
-        if found.memory.is_some() || found.size.is_some() || found.value.is_some() {
-            self.found.push((shown(&key.name), found));
+        if found.memory.is_none() && found.size.is_none() && found.value.is_none() {
+            return;
+        }
+        let label = shown(&key.name);
+        if self.others.contains(&label) {
+            self.alike += 1;
+            return;
+        }
+        match self.found.entry(label) {
+            Entry::Vacant(place) => {
+                place.insert(found);
+            }
+            Entry::Occupied(_) => self.alike += 1,
         }
     }
 
@@ -349,7 +416,7 @@ impl Inspector {
         let groups = self.groups.into_iter();
         let groups = groups.filter_map(|group| Some((group.name, group.refused?)));
         let mut findings = KeyFindings {
-            dropped,
+            dropped: dropped.saturating_add(self.alike),
             missing: commands.chain(groups).collect(),
             ..KeyFindings::default()
         };

@@ -4,10 +4,10 @@
 //! script inside the server. Here they run on this side, over the keys that the one SCAN brings anyway; the server is asked for the memory
 //! alone.
 
-use super::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
 use super::seen::Seen;
-use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask};
+use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, Trust};
 use crate::collectors::key_groups as metrics;
+use crate::config::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
 use crate::config::optional::KeyGroupsConfig;
 use crate::metric::{Label, Samples};
 use crate::redis::{Command, Reply, Unavailable, unavailability};
@@ -160,9 +160,9 @@ pub struct KeyGroups {
     refused: Option<(String, Unavailable)>,
     /// Keys that the user may not ask about.
     denials: u32,
-    /// Whether MEMORY USAGE was answered once: until then one key is asked about, since each denial of a user's permission is written to
-    /// the server's ACL LOG.
-    is_proven: bool,
+    trust: Trust,
+    /// Keys that are too long to be told apart.
+    too_long: u64,
 }
 
 impl KeyGroups {
@@ -194,7 +194,8 @@ impl KeyGroups {
                 .into_iter()
                 .find_map(|name| refused(&name).map(|reason| (name, reason))),
             denials: 0,
-            is_proven: false,
+            trust: Trust::NONE,
+            too_long: 0,
         }
     }
 
@@ -295,6 +296,10 @@ impl KeyTask for KeyGroups {
         }
     }
 
+    fn leave_out(&mut self) {
+        self.too_long += 1;
+    }
+
     fn needs_scan(&self) -> bool {
         true
     }
@@ -304,7 +309,7 @@ impl KeyTask for KeyGroups {
     }
 
     fn push_commands(&mut self, most: usize, commands: &mut Vec<Command>) {
-        let most = if self.is_proven { most } else { most.min(1) };
+        let most = most.min(self.trust.0);
         let rest = self.waiting.len().saturating_sub(most);
         self.asked.clear();
         for (place, key) in self.waiting.split_off(rest) {
@@ -315,7 +320,8 @@ impl KeyTask for KeyGroups {
 
     fn note(&mut self, replies: &[Reply]) -> KeyLookups {
         let asked = std::mem::take(&mut self.asked);
-        self.is_proven |= !asked.is_empty();
+        let is_denied = |reply: &Reply| unavailability(reply) == Some(Unavailable::Denied);
+        self.trust.learn(replies.iter().any(is_denied));
         for (place, reply) in asked.into_iter().zip(replies) {
             match reply {
                 Reply::Integer(bytes) => self.count(place, u64::try_from(*bytes).ok()),
@@ -346,7 +352,7 @@ impl KeyTask for KeyGroups {
         for (place, _) in std::mem::take(&mut self.waiting) {
             self.count(place, None);
         }
-        let exhausted = self.exhausted;
+        let left_out = self.exhausted.saturating_add(self.too_long);
         let missing = self.refused.take().into_iter().collect();
         let Ranked {
             groups,
@@ -369,7 +375,7 @@ impl KeyTask for KeyGroups {
         }
         KeyFindings {
             samples: samples(database, shown, distinct),
-            dropped: hidden.saturating_add(exhausted),
+            dropped: hidden.saturating_add(left_out),
             missing,
         }
     }

@@ -7,7 +7,8 @@ pub mod count_keys;
 mod inspect;
 pub mod key_groups;
 pub mod label;
-pub mod lua_pattern;
+pub mod left_alone;
+mod named_keys;
 mod seen;
 pub mod single_keys;
 pub mod streams;
@@ -16,7 +17,8 @@ mod testing;
 
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
-use crate::redis::{Command, Reply, Unavailable};
+use crate::redis::{Command, Reply, Unavailable, unavailability};
+use left_alone::LeftAlone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,9 +31,13 @@ pub const MAX_KEY_BYTES: usize = crate::sessions::stores::MAX_MATCHED_KEY_BYTES;
 /// The frame calls `offer` for every key of every page of a SCAN over the whole database, then `push_commands` and `note` in turn, as often
 /// as the task has something to ask, and `finish` when the pass is complete. A pass that fails drops its tasks: half a count is none.
 pub trait KeyTask: Send + Sync + std::fmt::Debug {
-    /// A key that SCAN returned. SCAN may return one key more than once around a rehash; a task that minds remembers. What it keeps is
+    /// A key that SCAN returned, of no more than [`MAX_KEY_BYTES`]. SCAN may return one key more than once around a rehash; a task that
+    /// minds remembers. What it keeps is
     /// bounded, and what it leaves out for that is counted and told by `finish`.
     fn offer(&mut self, key: &[u8]);
+
+    /// A key that is too long to be offered. A task whose figures are to be about all keys counts it as left out.
+    fn leave_out(&mut self) {}
 
     /// Whether every key of the database must be offered; false for a task that asks only about keys it knows by name.
     fn needs_scan(&self) -> bool;
@@ -41,6 +47,13 @@ pub trait KeyTask: Send + Sync + std::fmt::Debug {
 
     /// Appends commands about at most `most` keys that wait; what came of the last ones has been noted before.
     fn push_commands(&mut self, most: usize, commands: &mut Vec<Command>);
+
+    /// Appends a few commands whose replies may be large. The frame sends them in an exchange of their own, before anything else, as long as
+    /// there are some; the replies go to `note`, and if there are none, `give_up_large` is called.
+    fn push_large(&mut self, _commands: &mut Vec<Command>) {}
+
+    /// The exchange of the last `push_large` failed, and the server answers on a new connection: the replies were too large or too slow.
+    fn give_up_large(&mut self) {}
 
     /// Takes the replies to the commands of the last `push_commands`, one each, error replies included, and gives back how many of these
     /// commands the server counts as lookups of its keyspace, hits and misses together, and how many of them as misses.
@@ -103,6 +116,8 @@ pub struct KeyContext<'a> {
     pub refused: &'a dyn Fn(&str) -> Option<Unavailable>,
     /// Keys that `check_keys` may still show in this pass, over all databases.
     pub checked_keys: &'a Arc<AtomicUsize>,
+    /// Keys that are left alone, and where tasks note more of them.
+    pub left_alone: &'a LeftAlone,
     /// Whether the tasks that need a SCAN are wanted, or those that need none.
     pub by_scan: bool,
 }
@@ -175,6 +190,41 @@ pub fn tasks(context: &KeyContext<'_>) -> Vec<CollectorTask> {
     streams::push_tasks(context, &mut tasks);
     tasks.retain(|task| task.task.needs_scan() == context.by_scan);
     tasks
+}
+
+/// Whether the server looked a key up for a command: not where it refused to run it (Redis 7.0 and 8.0, Valkey 8.1 and 9.1).
+fn was_looked_up(reply: &Reply) -> bool {
+    const NOT_RUN: [&str; 7] = [
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+        "LOADING",
+        "MASTERDOWN",
+        "BUSY",
+    ];
+    let is_not_run = reply.error_code().is_some_and(|code| NOT_RUN.contains(&code));
+    !is_not_run && unavailability(reply).is_none()
+}
+
+/// Whether another node of the cluster holds the key. `ASK` is no such word: the slot is here, and about to leave.
+fn is_elsewhere(reply: &Reply) -> bool {
+    reply.error_code() == Some("MOVED")
+}
+
+/// How many keys one batch may ask about, of those that one permission is about. Each denial is written to ACL LOG and counted as an error
+/// of the server, so that one key goes first, and twice as many each time when nothing was denied.
+#[derive(Debug, Clone, Copy)]
+struct Trust(usize);
+
+impl Trust {
+    /// Nothing is known yet.
+    const NONE: Self = Self(1);
+
+    /// After a batch: whether anything was denied in it.
+    fn learn(&mut self, is_denied: bool) {
+        self.0 = if is_denied { 1 } else { self.0.saturating_mul(2) };
+    }
 }
 
 fn is_on(config: &InstanceConfig, collector: &str) -> bool {

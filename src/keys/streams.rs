@@ -6,8 +6,9 @@
 pub mod reading;
 
 use super::label;
+use super::left_alone::{LeftAlone, Why};
 use super::seen::Seen;
-use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask};
+use super::{CollectorTask, KeyContext, KeyFindings, KeyLookups, KeyTask, Trust, is_elsewhere, was_looked_up};
 use crate::collectors::streams as metrics;
 use crate::config::optional::StreamsConfig;
 use crate::metric::{Descriptor, Label, Samples};
@@ -38,8 +39,13 @@ pub const MAX_GROUPS: usize = 10_000;
 /// Most consumers of one database in all, two series each.
 pub const MAX_CONSUMERS: usize = 10_000;
 
-/// XINFO STREAM of one batch. Its reply holds the first and the last entry whole, which may be large.
-const MAX_ENTRIES_AT_ONCE: usize = 16;
+/// XINFO STREAM of one exchange. Its reply holds the first and the last entry whole, which may be large: four replies with entries of 8 MB
+/// are what one exchange takes (64 MiB).
+const MAX_ENTRIES_AT_ONCE: usize = 4;
+
+/// Streams of one pass whose replies may be more than an exchange takes, by size or by time. Each of them costs a connection and up to
+/// `timeout`, and is then left alone; those behind them are counted as left out.
+const MOST_TOO_LARGE: u32 = 3;
 
 /// Denied keys after which keys that globs find are no more asked about: each denial is written to ACL LOG, which holds 128.
 const MOST_DENIALS: u32 = 3;
@@ -128,7 +134,8 @@ pub(super) fn push_tasks(context: &KeyContext<'_>, tasks: &mut Vec<CollectorTask
     }
     let remembered = context.config.scan_remembered_keys;
     let streams = &context.config.optional.streams;
-    let task = Streams::new(streams, context.database, remembered, context.by_scan, context.refused);
+    let mut task = Streams::new(streams, context.database, remembered, context.by_scan, context.refused);
+    task.left_alone = context.left_alone.clone();
     if !task.is_idle() {
         tasks.push(CollectorTask {
             collector: COLLECTOR,
@@ -152,9 +159,15 @@ pub struct Streams {
     dropped: u64,
     todo: VecDeque<Question>,
     asked: Vec<Question>,
-    /// Commands that were answered once. Until then one of the kind is sent at a time, since each denial of a user's permission is written
-    /// to the server's ACL LOG.
-    proven: BTreeSet<Ask>,
+    /// Streams to ask XINFO STREAM about, by their indexes.
+    large: VecDeque<usize>,
+    /// How many of them go one by one, after they have failed together.
+    singly: usize,
+    /// How many were too large.
+    too_large: u32,
+    left_alone: LeftAlone,
+    /// How many commands of a kind one batch may hold.
+    trust: BTreeMap<Ask, Trust>,
     refused: BTreeMap<Ask, Unavailable>,
     /// How denied keys are remembered.
     database: u32,
@@ -188,7 +201,11 @@ impl Streams {
             dropped: 0,
             todo: VecDeque::new(),
             asked: Vec::new(),
-            proven: BTreeSet::new(),
+            large: VecDeque::new(),
+            singly: 0,
+            too_large: 0,
+            left_alone: LeftAlone::default(),
+            trust: BTreeMap::new(),
             refused: BTreeMap::new(),
             database,
             denials: 0,
@@ -262,6 +279,9 @@ impl Streams {
         if self.refused.is_empty() {
             return;
         }
+        if self.refused.contains_key(&Ask::Stream) {
+            self.large.clear();
+        }
         for question in std::mem::take(&mut self.todo) {
             match question {
                 question if !self.refused.contains_key(&question.ask()) => self.todo.push_back(question),
@@ -272,13 +292,19 @@ impl Streams {
         }
     }
 
+    /// How many commands of a kind one batch may hold.
+    fn trusted(&self, ask: Ask) -> usize {
+        self.trust.get(&ask).unwrap_or(&Trust::NONE).0
+    }
+
     /// A key that is a stream.
     fn admit(&mut self, key: Key) {
-        if self.streams.len() >= MAX_STREAMS {
+        let is_too_large = || self.left_alone.why(self.database, &key.name) == Some(Why::TooLarge);
+        if self.streams.len() >= MAX_STREAMS || self.too_large >= MOST_TOO_LARGE || is_too_large() {
             self.dropped += 1;
             return;
         }
-        self.todo.push_back(Question::Stream(self.streams.len()));
+        self.large.push_back(self.streams.len());
         self.streams.push(Stream {
             key,
             info: None,
@@ -388,7 +414,11 @@ impl Streams {
             return;
         }
         match question {
-            Question::Type(_) => {}
+            Question::Type(key) => {
+                if is_elsewhere(error) {
+                    self.left_alone.note(self.database, &key.name, Why::Elsewhere);
+                }
+            }
             Question::Consumers { stream, group } if error.error_code() == Some("NOGROUP") => {
                 let stream = self.streams.get_mut(*stream);
                 if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(*group)) {
@@ -437,33 +467,79 @@ impl KeyTask for Streams {
     }
 
     fn waiting(&self) -> usize {
-        self.todo.len()
+        self.todo.len() + self.large.len()
     }
 
     fn push_commands(&mut self, most: usize, commands: &mut Vec<Command>) {
         self.asked.clear();
-        let mut entries = 0;
-        let mut unproven: BTreeSet<Ask> = BTreeSet::new();
+        let mut pushed: BTreeMap<Ask, usize> = BTreeMap::new();
         while self.asked.len() < most
             && let Some(question) = self.todo.pop_front()
         {
+            if let Question::Type(key) = &question
+                && self.left_alone.why(self.database, &key.name) == Some(Why::Elsewhere)
+            {
+                continue;
+            }
             let ask = question.ask();
-            entries += usize::from(ask == Ask::Stream);
-            let must_wait = !self.proven.contains(&ask) && !unproven.insert(ask);
-            if must_wait || entries > MAX_ENTRIES_AT_ONCE {
+            let count = pushed.entry(ask).or_default();
+            if *count >= self.trusted(ask) {
                 self.todo.push_front(question);
                 break;
             }
+            *count += 1;
             commands.push(self.command(&question));
             self.asked.push(question);
         }
     }
 
+    fn push_large(&mut self, commands: &mut Vec<Command>) {
+        self.asked.clear();
+        let mut most = MAX_ENTRIES_AT_ONCE.min(self.trusted(Ask::Stream));
+        if self.singly > 0 {
+            self.singly -= 1;
+            most = 1;
+        }
+        while self.asked.len() < most
+            && let Some(number) = self.large.pop_front()
+        {
+            let question = Question::Stream(number);
+            commands.push(self.command(&question));
+            self.asked.push(question);
+        }
+    }
+
+    fn give_up_large(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        let numbers = asked.iter().filter_map(|question| match question {
+            Question::Stream(number) => Some(*number),
+            _ => None,
+        });
+        let numbers: Vec<usize> = numbers.collect();
+        if let [number] = numbers[..] {
+            if let Some(stream) = self.streams.get(number) {
+                self.left_alone.note(self.database, &stream.key.name, Why::TooLarge);
+            }
+            self.dropped += 1;
+            self.too_large += 1;
+            if self.too_large >= MOST_TOO_LARGE {
+                self.dropped += std::mem::take(&mut self.large).len() as u64;
+            }
+        } else {
+            self.singly = numbers.len();
+            numbers
+                .into_iter()
+                .rev()
+                .for_each(|number| self.large.push_front(number));
+        }
+    }
+
     fn note(&mut self, replies: &[Reply]) -> KeyLookups {
         let mut lookups = KeyLookups::default();
+        let mut denied: BTreeMap<Ask, bool> = BTreeMap::new();
         for (question, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
             let ask = question.ask();
-            self.proven.insert(ask);
+            *denied.entry(ask).or_default() |= unavailability(reply) == Some(Unavailable::Denied);
             let (is_lookup, is_miss) = looked_up(ask, reply);
             lookups.all += u64::from(is_lookup);
             lookups.misses += u64::from(is_miss);
@@ -477,6 +553,9 @@ impl KeyTask for Streams {
                 }
                 reply => self.read(question, reply),
             }
+        }
+        for (ask, is_denied) in denied {
+            self.trust.entry(ask).or_insert(Trust::NONE).learn(is_denied);
         }
         self.skip_refused();
         lookups
@@ -498,9 +577,8 @@ impl KeyTask for Streams {
 fn looked_up(ask: Ask, reply: &Reply) -> (bool, bool) {
     match reply {
         Reply::Error(text) => {
-            let is_refused = unavailability(reply).is_some()
-                || matches!(reply.error_code(), Some("MOVED" | "ASK" | "TRYAGAIN" | "LOADING"));
-            (!is_refused, !is_refused && text.starts_with(b"ERR no such key"))
+            let is_lookup = was_looked_up(reply);
+            (is_lookup, is_lookup && text.starts_with(b"ERR no such key"))
         }
         reply => (true, ask == Ask::Type && reply.as_bytes() == Some(b"none")),
     }

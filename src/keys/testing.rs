@@ -35,7 +35,10 @@ pub(super) fn drive(
         page.iter().for_each(|key| task.offer(key));
         while task.waiting() > 0 {
             let mut commands: Vec<Command> = Vec::new();
-            task.push_commands(PAGE, &mut commands);
+            task.push_large(&mut commands);
+            if commands.is_empty() {
+                task.push_commands(PAGE, &mut commands);
+            }
             assert!(!commands.is_empty() && commands.len() <= PAGE, "{task:?}");
             driven.batches.push(commands.len());
             let mut replies = Vec::new();

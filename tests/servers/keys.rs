@@ -5,8 +5,9 @@ use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{Ended, Exporter, run_with};
 use crate::support::http;
 use crate::support::process::Process;
+use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::RedisServer;
-use crate::support::resp::Client;
+use crate::support::resp::{Client, Reply};
 use crate::support::scrape::Scrape;
 use crate::support::{free_port, program, wait_until};
 use std::collections::BTreeMap;
@@ -545,4 +546,106 @@ count_keys: [ { match: '*' } ]";
         );
         counted == Some(500.0)
     });
+}
+
+/// Each denial is written to ACL LOG, which holds 128, and counted in errorstats.
+#[test]
+fn keys_that_may_not_be_read_are_denied_a_few_times() {
+    let server = RedisServer::start();
+    server.fill("secret:", 500);
+    server.command(
+        &"ACL SETUSER monitor on >pw resetkeys %R~cart:* +@all"
+            .split(' ')
+            .collect::<Vec<_>>(),
+    );
+    let further = "username: monitor
+password: pw
+sessions: []
+check_keys: [ { match: 'secret:*' } ]
+streams: { patterns: [ { match: 'secret:*' } ] }
+key_groups: { patterns: ['^(.*):'] }";
+    let denials = || {
+        let line = server.info("errorstat_NOPERM").unwrap_or_default();
+        line.strip_prefix("count=")
+            .map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    let config = config::fast(&[("redis", &server.address(), further)]);
+    let ended = run_with(&["once"], &[], Some(&config));
+    assert!(ended.output.contains("redis_key_group_count"), "{}", ended.output);
+    // Four, three and three.
+    assert!((1..=10).contains(&denials()), "{}", denials());
+}
+
+/// Keys that are named in full live at one node of a cluster, and all are told of them.
+#[test]
+fn keys_of_other_nodes_are_asked_about_once() {
+    let cluster = RedisCluster::start(&[]);
+    let mut held = Vec::new();
+    let mut lists = String::new();
+    for number in 0..30 {
+        let key = format!("named:{number}");
+        let place = cluster.nodes[..3].iter().position(|node| {
+            let reply = node.client().try_command(&["XADD", &key, "1-1", "a", "b"]);
+            !matches!(reply, Reply::Error(_))
+        });
+        if place == Some(0) {
+            held.push(key.clone());
+        }
+        lists.push_str(&format!("{{ key: '{key}' }}, "));
+    }
+    let node = &cluster.nodes[0];
+    let further = format!(
+        "sessions: []\ncheck_single_keys: [ {lists} ]\nstreams: {{ keys: [ {lists} ] }}\ncount_keys: [ {{ match: '*' }} ]"
+    );
+    let exporter = Exporter::start(&config::fast(&[("redis", &node.address(), &further)]));
+    let sizes = |scrape: &Scrape| scrape.all("redis_key_size", &[]).count();
+    let streams = |scrape: &Scrape| scrape.all("redis_stream_length", &[]).count();
+    exporter.wait_for("the keys of this node", BOUND, |scrape| {
+        (sizes(scrape), streams(scrape)) == (held.len(), held.len())
+    });
+    let number = |field: &str| {
+        let line = node.info(field).unwrap_or_default();
+        let parts = line
+            .split(',')
+            .map(|part| part.trim_start_matches("count=").trim_start_matches("calls="));
+        parts
+            .filter_map(|part| part.parse::<u64>().ok())
+            .next()
+            .unwrap_or_default()
+    };
+    let (moved, scans) = (number("errorstat_MOVED"), number("cmdstat_scan"));
+    assert!(moved > 0);
+    let scrape = exporter.wait_for("further passes", BOUND, |_| number("cmdstat_scan") >= scans + 4);
+    assert_eq!(number("errorstat_MOVED"), moved);
+    assert_eq!((sizes(&scrape), streams(&scrape)), (held.len(), held.len()));
+    let lookups = value(&scrape, "session_scan_keyspace_lookups_total", &[("db", "0")]);
+    let counted = number("keyspace_hits") + number("keyspace_misses");
+    assert!(lookups <= Some(counted as f64), "{lookups:?} of {counted}");
+}
+
+#[test]
+fn a_database_that_is_not_there_hides_no_other() {
+    let server = RedisServer::start();
+    server.fill("cart:", 20);
+    let further = "sessions: []
+check_keys: [ { match: 'cart:*', databases: [0, 40] }, { match: 'cart:7', databases: [41] } ]
+check_single_keys: [ { key: 'cart:1' }, { key: 'cart:1', database: 40 } ]
+count_keys: [ { match: '*', databases: [0, 40] } ]
+key_groups: { patterns: ['^(.*):'], databases: [0, 40] }";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let scrape = exporter.wait_for("what there is", BOUND, |scrape| {
+        scrape.has("redis_key_group_count", &[("db", "db0")])
+    });
+    assert_eq!(scrape.all("redis_key_size", &[]).count(), 20);
+    assert_eq!(value(&scrape, "redis_keys_count", &[("key", "*")]), Some(20.0));
+    for collector in ["check_keys", "check_single_keys", "count_keys", "key_groups"] {
+        let labels = [("collector", collector), ("reason", "unsupported")];
+        assert_eq!(
+            value(&scrape, "redis_session_exporter_collector_unavailable", &labels),
+            Some(1.0),
+            "{collector}"
+        );
+    }
+    let errors = scrape.sum("redis_connection_errors_total", &[("instance", "redis")]);
+    assert_eq!(errors, 0.0, "{}", scrape.about("redis"));
 }

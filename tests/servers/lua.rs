@@ -1,6 +1,7 @@
 //! Scripts of `lua` on real servers: what they show, what they may not do, and that none of them makes the instance look down.
 
 use crate::bench::BACK_BOUND;
+use crate::sessions_auto::fill_connect_redis;
 use crate::support::config::{self, SCAN, TIMEOUT};
 use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{Exporter, run_with};
@@ -233,6 +234,27 @@ fn no_script_makes_the_instance_look_down() {
     ] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
+}
+
+/// The connection that a broken script has cost is none of the server's faults, whoever uses it next.
+#[test]
+fn a_broken_script_costs_those_who_come_after_it_nothing() {
+    let server = RedisServer::start();
+    server.fill("sess:", 10);
+    let scripts = Scripts::new(&[("deep.lua", "local t = {} for i = 1, 30 do t = {t} end return t")]);
+    let section = scripts.section(&["deep.lua"]);
+    let further = "sessions: [{ store: web, match: \"sess:*\" }]\ncheck_keys: [{ match: \"sess:1\" }]";
+    let exporter = start(&server.address(), &format!("{section}{further}"));
+    let ran = wait_until(Duration::from_secs(20), || {
+        (calls(&server, "eval_ro") >= 4).then_some(())
+    });
+    assert_eq!(ran, Some(()), "{}", exporter.log());
+    let scrape = exporter.scrape();
+    assert_eq!(result(&scrape, "deep.lua"), Some(0.0));
+    let sessions = [("instance", "redis"), ("store", "web")];
+    assert_eq!(scrape.value("sessions_active", &sessions), Some(10.0));
+    let errors = scrape.sum("redis_connection_errors_total", &[("instance", "redis")]);
+    assert_eq!(errors, 0.0, "{}{}", scrape.about("redis"), exporter.log());
 }
 
 #[test]
@@ -488,4 +510,18 @@ fn check_says_what_keeps_scripts_from_running() {
     server.command(&["ACL", "SETUSER", "monitor", "+script|kill"]);
     let output = check();
     assert!(!output.contains("SCRIPT KILL"), "{output}");
+}
+
+/// The pass that counts what `sessions: auto` has recognised follows at once.
+#[test]
+fn recognising_sessions_runs_no_script_twice() {
+    let server = RedisServer::start();
+    fill_connect_redis(&mut server.client(), 60);
+    let scripts = Scripts::new(&[("count.lua", "return {'keys', '1'}")]);
+    let further = format!("{}sessions: auto", scripts.section(&["count.lua"]));
+    let config = config::fast(&[("redis", &server.address(), &further)]);
+    let ended = run_with(&["once", "--unpaced"], &[], Some(&config));
+    assert!(ended.output.contains("redis_script_result"), "{}", ended.output);
+    assert!(ended.output.contains("sessions_active{"), "{}", ended.output);
+    assert_eq!(calls(&server, "eval_ro"), 1);
 }

@@ -2,7 +2,7 @@
 
 use crate::support::redis_server::RedisServer;
 use crate::support::resp::{Client, Reply};
-use redis_session_exporter::keys::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
+use redis_session_exporter::config::lua_pattern::{Capture, LuaPattern, OutOfSteps, Steps};
 
 /// Pairs of a pattern and a text that are compared.
 const PAIRS: usize = 30_000;

@@ -223,3 +223,47 @@ fn without_permission_for_consumers_the_rest_is_shown() {
     assert_eq!(unavailable, Some(1.0));
     assert!(exporter.log().contains("XINFO CONSUMERS"), "{}", exporter.log());
 }
+
+/// XINFO STREAM returns the first and the last entry whole: here more than one exchange takes.
+#[test]
+fn a_stream_of_huge_entries_costs_nobody_else_anything() {
+    let server = RedisServer::start();
+    let mut client = server.client();
+    server.fill("sess:", 30);
+    for stream in ["orders:1", "orders:2", "named"] {
+        client.command(&["XADD", stream, "1-1", "item", "tea"]);
+    }
+    let huge = vec![b'x'; 40 << 20];
+    for stream in [&b"orders:huge"[..], b"huge"] {
+        client.bytes(&[b"XADD", stream, b"1-1", b"item", &huge]);
+    }
+    let further = "sessions: [{ store: web, match: \"sess:*\" }]
+streams: { patterns: [ { match: \"orders:*\" } ], keys: [ { key: huge }, { key: named } ] }";
+    let exporter = Exporter::start(&config::fast(&[("redis", &server.address(), further)]));
+    let length = |scrape: &Scrape, stream: &str| scrape.value("redis_stream_length", &[("stream", stream)]);
+    exporter.wait_for("the streams and the sessions", BOUND, |scrape| {
+        let streams = ["orders:1", "orders:2", "named"].map(|stream| length(scrape, stream));
+        streams == [Some(1.0); 3] && scrape.value("sessions_active", &[("store", "web")]) == Some(30.0)
+    });
+    let calls = |server: &RedisServer| {
+        let line = server.info("cmdstat_xinfo|stream").unwrap_or_default();
+        let calls = line.split(',').find_map(|pair| pair.strip_prefix("calls="));
+        calls.map_or(0, |calls| calls.parse::<u64>().unwrap())
+    };
+    // What is too large is left alone by the passes that follow.
+    let before = calls(&server);
+    let scrape = exporter.wait_for("further passes", BOUND, |_| calls(&server) >= before + 12);
+    assert_eq!((length(&scrape, "huge"), length(&scrape, "orders:huge")), (None, None));
+    let dropped = [("instance", "redis"), ("reason", "label_values")];
+    assert!(scrape.value("redis_session_exporter_series_dropped_total", &dropped) >= Some(2.0));
+    for collector in ["sessions", "streams"] {
+        let labels = [("collector", collector)];
+        assert_eq!(
+            scrape.value("redis_session_exporter_collector_success", &labels),
+            Some(1.0),
+            "{collector}"
+        );
+    }
+    let errors = scrape.sum("redis_connection_errors_total", &[("instance", "redis")]);
+    assert_eq!(errors, 0.0, "{}{}", scrape.about("redis"), exporter.log());
+}

@@ -55,6 +55,25 @@ fn keys_are_looked_at_where_the_file_says_so() {
     assert_eq!(on(&super::config("").instances[0]), [false; 3]);
 }
 
+/// Which database an item without one means is known only where the address is.
+#[test]
+fn what_means_the_same_is_listed_once() {
+    let text = "defaults:
+  check_keys: [ { match: 'a*' }, { match: 'a*', databases: [2, 3] }, { match: 'b*', databases: 2 }, { match: 'b*' } ]
+  check_single_keys: [ { key: k }, { key: k, database: 2, value: true }, { key: k, database: 3 } ]
+  streams: { keys: [ { key: s, database: 2 }, { key: s } ], patterns: [ { match: 's*' }, { match: 's*', databases: 2 } ] }
+instances: [ { address: 'redis://h/2' }, { address: 'redis://g/0' } ]";
+    let config = config(text);
+    let [second, other] = [&config.instances[0].optional, &config.instances[1].optional];
+    let own = [pattern("a*", &[2]), pattern("a*", &[3]), pattern("b*", &[2])];
+    assert_eq!(second.keys.patterns, own);
+    assert_eq!(second.keys.single, [key("k", 2, true), key("k", 3, false)]);
+    assert_eq!(second.streams.single, [key("s", 2, false)]);
+    assert_eq!(second.streams.patterns, [pattern("s*", &[2])]);
+    assert_eq!(other.keys.patterns.len(), 4);
+    assert_eq!(other.keys.single.len(), 3);
+}
+
 #[test]
 fn lists_are_bounded() {
     let list = |item: &str, count: usize| vec![item; count].join(", ");

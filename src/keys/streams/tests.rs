@@ -429,3 +429,77 @@ fn names_that_look_alike_are_one_series() {
     assert_eq!(driven.findings.samples.families()[0].samples.len(), 1);
     assert_eq!(driven.findings.dropped, 2);
 }
+
+/// Serves a pass whose exchange of large replies fails where `is_too_large` says so of its keys.
+fn drive_large(task: &mut Streams, is_too_large: impl Fn(&[String]) -> bool) -> Vec<Vec<String>> {
+    let mut exchanges = Vec::new();
+    while task.waiting() > 0 {
+        let mut commands = Vec::new();
+        task.push_large(&mut commands);
+        let is_large = !commands.is_empty();
+        if !is_large {
+            task.push_commands(40, &mut commands);
+        }
+        if commands.is_empty() {
+            break;
+        }
+        let keys = |command: &Command| String::from_utf8_lossy(command.words().last().unwrap()).into_owned();
+        let keys: Vec<String> = commands.iter().map(keys).collect();
+        if is_large {
+            exchanges.push(keys.clone());
+            if is_too_large(&keys) {
+                task.give_up_large();
+                continue;
+            }
+        }
+        let reply = |command: &Command| match &*command.name() {
+            "type" => simple("stream"),
+            "xinfo|groups" => fixture("redis-7.0", "xinfo-groups-empty"),
+            _ => fixture("redis-7.0", "xinfo-stream-empty"),
+        };
+        let replies: Vec<Reply> = commands.iter().map(reply).collect();
+        task.note(&replies);
+    }
+    exchanges
+}
+
+#[test]
+fn a_stream_that_is_too_large_costs_only_itself() {
+    let left_alone = LeftAlone::default();
+    let named: Vec<String> = (0..12).map(|number| format!("s{number:02}")).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let pass = |large: &[&str]| {
+        let mut task = task(&[], &named, false);
+        task.left_alone = left_alone.clone();
+        let exchanges = drive_large(&mut task, |keys| keys.iter().any(|key| large.contains(&key.as_str())));
+        let most = exchanges.iter().map(Vec::len).max().unwrap();
+        assert!(most <= MAX_ENTRIES_AT_ONCE, "{exchanges:?}");
+        let findings = task.finish(3);
+        let shown = findings
+            .samples
+            .families()
+            .iter()
+            .find(|family| family.descriptor.name == metrics::LENGTH.name);
+        (
+            exchanges.concat(),
+            shown.map_or(0, |family| family.samples.len()),
+            findings.dropped,
+        )
+    };
+    let (asked, shown, dropped) = pass(&["s04"]);
+    assert_eq!((shown, dropped), (11, 1));
+    assert_eq!(
+        asked.iter().filter(|key| *key == "s04").count(),
+        2,
+        "with others, and alone"
+    );
+    let (asked, shown, dropped) = pass(&["s04"]);
+    assert_eq!((shown, dropped), (11, 1));
+    assert!(!asked.contains(&"s04".to_owned()), "it is left alone now");
+    // Nobody asks for ever.
+    let (asked, shown, dropped) = pass(&named);
+    assert_eq!(shown as u64 + dropped, 12);
+    assert!(asked.len() <= 2 * MAX_ENTRIES_AT_ONCE + 3, "{asked:?}");
+    left_alone.forget();
+    assert_eq!(pass(&[]).1, 12);
+}

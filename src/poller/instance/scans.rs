@@ -26,6 +26,8 @@ pub(super) struct Scans {
     pub(super) replication_id: Option<String>,
     /// Stores were recognised by a pass that did not count them.
     owes_count: bool,
+    /// That pass has run the scripts of `lua`; the one that follows at once does not run them again.
+    has_run_scripts: bool,
     /// What is absent from the figures and was said so.
     reported: BTreeSet<Missing>,
     /// What is absent from the figures of other collectors that look at keys and was said so.
@@ -114,7 +116,8 @@ impl Instance {
         if !looks_at_keys {
             self.withdraw_key_work();
         }
-        let runs_scripts = scripts::are_wanted(&self.config);
+        let has_run_scripts = std::mem::take(&mut self.scans.has_run_scripts);
+        let runs_scripts = scripts::are_wanted(&self.config) && !has_run_scripts;
         if !looks_at_sessions && !looks_at_keys && !runs_scripts {
             return;
         }
@@ -310,6 +313,8 @@ impl Instance {
         let have_failed = end.outcome.is_err();
         self.scans.have_sessions_failed = have_failed;
         if let Some(scripts) = end.scripts.take() {
+            let has_recognised = |found: &Recognised| !found.accepted.is_empty();
+            self.scans.has_run_scripts = end.recognised.as_ref().is_some_and(has_recognised);
             self.note_scripts(scripts, have_failed || counts_failures);
         }
         if !end.looked_at_sessions {
@@ -454,6 +459,7 @@ impl Instance {
         self.scans.forgets_refusals = self.scan_task.is_some();
         self.scans.reported.clear();
         self.scans.reported_keys.clear();
+        self.scans.has_run_scripts = false;
         if self.config.sessions.is_auto() && !self.stores.is_empty() {
             self.scans.recognises_again = true;
             self.scan.hasten(Instant::now());

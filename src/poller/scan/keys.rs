@@ -5,7 +5,8 @@ use super::link::{Identity, Link, Stop};
 use super::memory::ScanMemory;
 use super::walk::{Lookups, PausedWalk, StateRefusals, Walk, state_of};
 use super::{MOST_STARTS, ScanFailure, ScanProgress, ScanReport, ScanTask, pace, share_of, start_failure};
-use crate::keys::{self, CollectorTask, KeyContext, KeyFindings};
+use crate::config::InstanceConfig;
+use crate::keys::{self, CollectorTask, KeyContext, KeyFindings, MAX_KEY_BYTES};
 use crate::redis::{Command, Info, Reason, RedisError, Reply, Unavailable};
 use crate::sessions::pacing::Pacer;
 use crate::sessions::pass::{DatabasePass, Extent, PACED_COUNT, PassLimits, UNPACED_COUNT};
@@ -50,8 +51,8 @@ struct WorkState {
     places: Arc<AtomicUsize>,
     /// How many these were when the keys that are named in full had been asked about.
     places_for_scans: usize,
-    /// How many when the walk over the present database began.
-    places_for_walk: usize,
+    /// How many there are without what tasks have taken that found nothing in the end.
+    places_left: usize,
     /// What was found without a SCAN.
     named: BTreeMap<&'static str, KeyFindings>,
     /// What was found by one.
@@ -59,6 +60,8 @@ struct WorkState {
     /// Databases whose keys all tasks have seen.
     served: BTreeSet<u32>,
     failures: BTreeMap<&'static str, ScanFailure>,
+    /// Databases that the user may not look at, or that are not there, by what they were to be looked at for.
+    refused: BTreeMap<(u32, &'static str), (String, Unavailable, ScanFailure)>,
 }
 
 impl WorkState {
@@ -68,11 +71,12 @@ impl WorkState {
             collectors,
             places: Arc::new(AtomicUsize::new(task.config.checked_keys)),
             places_for_scans: task.config.checked_keys,
-            places_for_walk: task.config.checked_keys,
+            places_left: task.config.checked_keys,
             named: BTreeMap::new(),
             scanned: BTreeMap::new(),
             served: BTreeSet::new(),
             failures: BTreeMap::new(),
+            refused: BTreeMap::new(),
         }
     }
 }
@@ -99,9 +103,49 @@ impl Asked {
 impl Tasks {
     /// Offers a key that SCAN returned.
     pub(super) fn offer(&mut self, key: &[u8]) {
-        for task in &mut self.tasks {
-            task.task.offer(key);
+        for CollectorTask { task, .. } in &mut self.tasks {
+            if key.len() > MAX_KEY_BYTES {
+                task.leave_out();
+            } else {
+                task.offer(key);
+            }
         }
+    }
+
+    /// Asks what may have large answers, in exchanges of their own, until nothing of it waits. Answers that are too large or too slow
+    /// concern the task alone.
+    pub(super) async fn ask_large<R: From<ScanReport> + Send>(
+        &mut self,
+        link: &mut Link<'_, R>,
+        pacer: &mut Pacer,
+        lookups: &mut Lookups,
+    ) -> Result<(), Stop> {
+        for CollectorTask { task, .. } in &mut self.tasks {
+            loop {
+                let mut batch = Vec::new();
+                task.push_large(&mut batch);
+                if batch.is_empty() {
+                    break;
+                }
+                match link.exchange_apart(&batch).await? {
+                    Ok((replies, round_trip)) => {
+                        let noted = task.note(&replies);
+                        lookups.all += noted.all;
+                        lookups.misses += noted.misses;
+                        let rest = pacer.rest_after(round_trip, batch.len());
+                        pace::rest(pacer, rest).await;
+                    }
+                    Err(error) => {
+                        tracing::debug!(
+                            reason = error.reason.as_label(),
+                            "a reply about a key is too large or too slow"
+                        );
+                        task.give_up_large();
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keys that wait to be asked about.
@@ -213,11 +257,16 @@ impl<'t> KeyWork<'t> {
         if self.state.collectors.is_empty() {
             return Tasks::default();
         }
+        // Tasks of a pass that failed give their places back; those of a walk that has paused keep them.
+        if self.paused.is_none() {
+            self.state.places.store(self.state.places_left, Ordering::Relaxed);
+        }
         let tasks = keys::tasks(&KeyContext {
             config: &self.task.config,
             database,
             refused: &|name| memory.refusal(name),
             checked_keys: &self.state.places,
+            left_alone: &memory.left_alone,
             by_scan: needs_scan,
         });
         Tasks { tasks }
@@ -251,6 +300,7 @@ impl<'t> KeyWork<'t> {
             };
             found.entry(collector).or_default().add(findings);
         }
+        self.state.places_left = self.state.places.load(Ordering::Relaxed);
         if is_scan {
             self.state.served.insert(database);
         }
@@ -263,7 +313,7 @@ impl<'t> KeyWork<'t> {
         }
         self.state.scanned.clear();
         self.state.served.clear();
-        self.state.places.store(self.state.places_for_scans, Ordering::Relaxed);
+        self.state.places_left = self.state.places_for_scans;
     }
 
     /// Gives all of it up.
@@ -294,24 +344,24 @@ impl<'t> KeyWork<'t> {
                 continue;
             }
             let collectors = tasks.collectors();
-            match self.ask(link, database, tasks).await {
+            match self.ask(link, database, memory, tasks).await {
                 Ok(tasks) => self.take(memory, database, tasks, false),
                 Err(Stop::StartOver(_)) if starts < MOST_STARTS => {
                     starts += 1;
                     self.state.named.clear();
-                    self.state
-                        .places
-                        .store(self.task.config.checked_keys, Ordering::Relaxed);
+                    self.state.places_left = self.task.config.checked_keys;
                     left = keys::databases(&self.task.config).into_iter().rev().collect();
                 }
                 Err(Stop::StartOver(why)) => {
                     let failure = start_failure(&self.task.config.name, why, "keys cannot be looked at");
                     self.fail(&collectors, &failure);
                 }
-                Err(Stop::Failed(failure)) => self.fail(&collectors, &failure),
+                Err(Stop::Failed(failure)) => {
+                    self.fail_database(link.refused_database, memory, database, collectors, failure)
+                }
             }
         }
-        self.state.places_for_scans = self.state.places.load(Ordering::Relaxed);
+        self.state.places_for_scans = self.state.places_left;
         link.is_about_keys = false;
     }
 
@@ -320,13 +370,18 @@ impl<'t> KeyWork<'t> {
         &self,
         link: &mut Link<'_, R>,
         database: u32,
+        memory: &ScanMemory,
         mut tasks: Tasks,
     ) -> Result<Tasks, Stop> {
+        known_refusal(&self.task.config, memory, database, &[select_refusal(database)])?;
         link.select(database).await?;
         let mut pacer = Pacer::new(share_of(self.task));
         pace::find_floor(&mut pacer, link, database).await?;
         let mut lookups = Lookups::default();
         let outcome = loop {
+            if let Err(stop) = tasks.ask_large(link, &mut pacer, &mut lookups).await {
+                break Err(stop);
+            }
             let mut batch = Vec::new();
             let asked = tasks.push(keys_per_batch(self.task.paced), &mut batch);
             if batch.is_empty() {
@@ -400,7 +455,6 @@ impl<'t> KeyWork<'t> {
                     if tasks.is_empty() {
                         return true;
                     }
-                    self.state.places_for_walk = self.state.places.load(Ordering::Relaxed);
                     (tasks.collectors(), self.walk(link, memory, database, Ok(tasks)).await)
                 }
             };
@@ -416,18 +470,49 @@ impl<'t> KeyWork<'t> {
                 Err(Stop::StartOver(why)) if starts + 1 < MOST_STARTS => {
                     starts += 1;
                     tracing::info!(instance = %self.task.config.name, why, "a scan of keys begins anew");
-                    let places = self.state.places_for_walk;
-                    self.state.places.store(places, Ordering::Relaxed);
                 }
                 Err(stop) => {
                     let failure = self.failure_of(stop);
-                    if failure.is_denied() {
-                        memory.refuse(&refusal_name(database), Unavailable::Denied, Instant::now());
-                    }
-                    self.fail(&collectors, &failure);
+                    self.fail_database(link.refused_database, memory, database, collectors, failure);
                     return true;
                 }
             }
+        }
+    }
+
+    /// Gives a database up. One that is refused keeps nobody from showing what others hold.
+    fn fail_database(
+        &mut self,
+        not_selected: Option<u32>,
+        memory: &mut ScanMemory,
+        database: u32,
+        collectors: BTreeSet<&'static str>,
+        failure: ScanFailure,
+    ) {
+        let is_denied = failure.is_denied();
+        let is_not_selected = not_selected == Some(database);
+        let (name, reason) = match (is_not_selected, is_denied) {
+            (false, false) => {
+                self.fail(&collectors, &failure);
+                return;
+            }
+            (false, true) => (scan_refusal(database), Unavailable::Denied),
+            (true, true) => (select_refusal(database), Unavailable::Denied),
+            // `ERR DB index is out of range`
+            (true, false) => (select_refusal(database), Unavailable::Unsupported),
+        };
+        // What is known already is found out anew when it is forgotten, not later with each pass.
+        let known_for = [scan_refusal(database), select_refusal(database)];
+        let known = known_for
+            .into_iter()
+            .find_map(|name| Some((memory.refusal(&name)?, name)));
+        let (reason, name) = known.unwrap_or((reason, name));
+        memory.refuse(&name, reason, Instant::now());
+        for collector in collectors {
+            self.state
+                .refused
+                .entry((database, collector))
+                .or_insert_with(|| (name.clone(), reason, failure.clone()));
         }
     }
 
@@ -447,17 +532,12 @@ impl<'t> KeyWork<'t> {
         work: Result<Tasks, PausedWalk>,
     ) -> Result<Result<Tasks, PausedWalk>, Stop> {
         let config = &self.task.config;
-        if let Some(reason) = memory.refusal(&refusal_name(database)) {
-            let label = reason.as_label();
-            let message = format!(
-                "{}: scanning database {database} is {label}; its keys cannot be looked at",
-                config.name
-            );
-            return Err(Stop::failed(RedisError {
-                reason: Reason::Denied,
-                message,
-            }));
-        }
+        known_refusal(
+            config,
+            memory,
+            database,
+            &[scan_refusal(database), select_refusal(database)],
+        )?;
         link.select(database).await?;
         let mut refusals = StateRefusals {
             size: memory.refusal("dbsize"),
@@ -502,7 +582,7 @@ impl<'t> KeyWork<'t> {
     }
 
     /// What became of all of it. `failure` is one that ended the pass before it had begun.
-    pub(super) fn end(self, failure: Option<&ScanFailure>) -> KeyEnd {
+    pub(super) fn end(mut self, failure: Option<&ScanFailure>) -> KeyEnd {
         let mut end = KeyEnd {
             duration: self.state.began.elapsed(),
             ..KeyEnd::default()
@@ -510,9 +590,19 @@ impl<'t> KeyWork<'t> {
         for collector in self.state.collectors {
             end.collectors.insert(collector, Ok(KeyFindings::default()));
         }
+        let mut successful: BTreeSet<&'static str> = BTreeSet::new();
         for (collector, findings) in self.state.named.into_iter().chain(self.state.scanned) {
+            successful.insert(collector);
             if let Some(Ok(known)) = end.collectors.get_mut(collector) {
                 known.add(findings);
+            }
+        }
+        for ((_, collector), (name, reason, failure)) in self.state.refused {
+            // Where nothing else was looked at, this is all there is to say.
+            if !successful.contains(collector) {
+                self.state.failures.entry(collector).or_insert(failure);
+            } else if let Some(Ok(findings)) = end.collectors.get_mut(collector) {
+                findings.missing.push((name, reason));
             }
         }
         for (collector, result) in &mut end.collectors {
@@ -528,8 +618,29 @@ impl<'t> KeyWork<'t> {
 }
 
 /// How it is remembered that a database may not be scanned. No command has a space in its name.
-fn refusal_name(database: u32) -> String {
+fn scan_refusal(database: u32) -> String {
     format!("scan {database}")
+}
+
+/// The same of a database that the user may not select, or that is not there.
+fn select_refusal(database: u32) -> String {
+    format!("select {database}")
+}
+
+/// Why one of these is known to be refused.
+fn known_refusal(config: &InstanceConfig, memory: &ScanMemory, database: u32, names: &[String]) -> Result<(), Stop> {
+    let Some(reason) = names.iter().find_map(|name| memory.refusal(name)) else {
+        return Ok(());
+    };
+    let label = reason.as_label();
+    let message = format!(
+        "{}: database {database} is {label}; its keys cannot be looked at",
+        config.name
+    );
+    Err(Stop::failed(RedisError {
+        reason: Reason::Denied,
+        message,
+    }))
 }
 
 /// Keys that one batch asks about.
@@ -550,3 +661,6 @@ async fn databases_with_keys<R: From<ScanReport> + Send>(link: &mut Link<'_, R>)
     let databases = info.with_prefix("db").filter_map(|field| field.name.parse().ok());
     Ok(databases.collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,8 @@ pub(super) struct Link<'a, R> {
     pub info_refusal: Option<Unavailable>,
     /// How often the server was found to load its data anew.
     pub loads: u32,
+    /// The database that SELECT last refused.
+    pub refused_database: Option<u32>,
     /// Whether it is used for keys that are no sessions just now, as what is said of a refusal is to name.
     pub is_about_keys: bool,
 }
@@ -112,6 +114,7 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             is_own,
             info_refusal: None,
             loads: 0,
+            refused_database: None,
             is_about_keys: false,
         }
     }
@@ -184,10 +187,16 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
 
     /// Changes to a database.
     pub(super) async fn select(&mut self, database: u32) -> Result<(), Stop> {
-        self.database = Some(database);
+        let before = self.database.replace(database);
         let (replies, _) = self.exchange(&[select(database)]).await?;
         match replies.first() {
-            Some(reply @ Reply::Error(_)) => Err(Stop::failed(self.refusal("SELECT", reply))),
+            Some(reply @ Reply::Error(_)) => {
+                let refusal = self.refusal("SELECT", reply);
+                // A new connection would fail with it.
+                self.database = before;
+                self.refused_database = Some(database);
+                Err(Stop::failed(refusal))
+            }
             Some(_) => Ok(()),
             None => Err(Stop::failed(self.shape_error("SELECT"))),
         }
@@ -277,6 +286,50 @@ impl<'a, R: From<ScanReport> + Send> Link<'a, R> {
             }
         }
         outcome
+    }
+
+    /// Sends a batch whose replies may be more than an exchange takes. Where that is so, nothing is counted as a fault of the server: it
+    /// answers on a new connection at once, as the same process.
+    ///
+    /// # Errors
+    /// The inner one when the replies were too large or too slow; the outer one as [`Link::exchange`].
+    pub(super) async fn exchange_apart(
+        &mut self,
+        batch: &[Command],
+    ) -> Result<Result<(Vec<Reply>, Duration), RedisError>, Stop> {
+        loop {
+            let deadline = self.deadline();
+            let Some(connection) = self.connection.as_mut() else {
+                // What fails now has nothing to do with the batch.
+                self.exchange(&[Command::new(1, &["PING"])]).await?;
+                continue;
+            };
+            let sent = Instant::now();
+            let error = match connection.exchange(batch, deadline).await {
+                Ok(replies) => match self.postponement(batch, &replies) {
+                    None => return Ok(Ok((replies, sent.elapsed()))),
+                    Some(error) => {
+                        self.recover(ScanFailure {
+                            error,
+                            at_connect: false,
+                            at_replica: false,
+                        })
+                        .await?;
+                        continue;
+                    }
+                },
+                Err(error) => error,
+            };
+            self.connection = None;
+            let before = self.identity.run_id.clone();
+            self.report_own(ScanReport::Connect).await;
+            if let Err(failure) = self.open().await {
+                self.recover(failure).await?;
+            } else if before != self.identity.run_id {
+                return Err(Stop::StartOver("another server process answers"));
+            }
+            return Ok(Err(error));
+        }
     }
 
     /// Asks the server over a connection of its own, which takes the place of the one that waits for the script, to end the script

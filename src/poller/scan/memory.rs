@@ -3,8 +3,9 @@
 use super::link::Identity;
 use super::scripts::ScriptMemory;
 use crate::config::{CountMode, InstanceConfig, StoreConfig};
-use crate::redis::Unavailable;
+use crate::keys::left_alone::LeftAlone;
 use crate::redis::capabilities::Capabilities;
+use crate::redis::{CAPABILITY_LIFETIME, Unavailable};
 use crate::sessions::details::{DetailCommand, DetailSample, Refusal};
 use crate::sessions::pass::{Extent, StoreResult};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,11 @@ pub struct ScanMemory {
     sampled: BTreeSet<u32>,
     stores: BTreeMap<(u32, String), Known>,
     refusals: Capabilities,
+    /// Whether these were found at the instance itself, and not at a replica in its place.
+    is_own: Option<bool>,
+    /// Keys that are left alone, and since when the oldest of them may be.
+    pub(super) left_alone: LeftAlone,
+    left_alone_since: Option<Instant>,
     /// Commands that were refused with a word about the command itself, for every store.
     said: BTreeSet<String>,
     /// What runs of the scripts of `lua` leave.
@@ -74,13 +80,28 @@ impl ScanMemory {
     /// Forgets what was refused, so that it is tried again: after a reload.
     pub fn forget_refusals(&mut self) {
         self.refusals = Capabilities::default();
+        self.left_alone.forget();
         self.said.clear();
         self.scripts.forget();
+    }
+
+    /// Says which server the next pass looks at: the instance itself, or a replica in its place, which may have other permissions and
+    /// another version.
+    pub(super) fn turn_to(&mut self, is_own: bool) {
+        if self.is_own.replace(is_own).is_some_and(|before| before != is_own) {
+            self.refusals = Capabilities::default();
+            self.left_alone.forget();
+        }
     }
 
     /// Notes which server process answers. Cursors of another one point into another table.
     pub(super) fn enter(&mut self, identity: &Identity, now: Instant) {
         self.refusals.expire(now);
+        let is_old = |since: Instant| now.saturating_duration_since(since) >= CAPABILITY_LIFETIME;
+        if self.left_alone_since.is_none_or(is_old) {
+            self.left_alone.forget();
+            self.left_alone_since = Some(now);
+        }
         if self.process != identity.run_id || self.process.is_none() {
             self.cursors.clear();
         }
@@ -250,6 +271,7 @@ pub(super) fn refusal_name(command: DetailCommand, store: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::{Environment, load_str};
+    use crate::keys::left_alone::Why;
     use crate::sessions::figures::Estimate;
     use crate::sessions::stores::testing::store;
     use std::path::Path;
@@ -311,6 +333,34 @@ mod tests {
         // A measured cost counts more than the assumed one.
         memory.note_database(0, 10_000, 0.1, None);
         assert!(is_window(&mut memory, &here, &[Auto], 200_000));
+    }
+
+    #[test]
+    fn what_a_replica_refuses_says_nothing_about_the_instance() {
+        let mut memory = ScanMemory::default();
+        let now = Instant::now();
+        memory.turn_to(true);
+        memory.refuse("dbsize", Unavailable::Denied, now);
+        memory.turn_to(true);
+        assert_eq!(memory.refusal("dbsize"), Some(Unavailable::Denied));
+        memory.left_alone.note(0, b"a", Why::Elsewhere);
+        memory.turn_to(false);
+        assert_eq!(memory.refusal("dbsize"), None);
+        assert_eq!(memory.left_alone.why(0, b"a"), None);
+        memory.refuse("info", Unavailable::Denied, now);
+        memory.turn_to(true);
+        assert_eq!(memory.refusal("info"), None);
+    }
+
+    #[test]
+    fn keys_are_left_alone_for_as_long_as_refusals_count() {
+        let (mut memory, now) = (ScanMemory::default(), Instant::now());
+        memory.enter(&identity("a"), now);
+        memory.left_alone.note(0, b"a", Why::TooLarge);
+        memory.enter(&identity("a"), now + CAPABILITY_LIFETIME / 2);
+        assert_eq!(memory.left_alone.why(0, b"a"), Some(Why::TooLarge));
+        memory.enter(&identity("a"), now + CAPABILITY_LIFETIME);
+        assert_eq!(memory.left_alone.why(0, b"a"), None);
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub async fn run<R: From<ScanReport> + From<SessionsEnd> + Send>(
     }
     let is_own = replica.is_none();
     let connector = replica.as_ref().unwrap_or(&task.connector);
+    end.memory.turn_to(is_own);
     let mut link = Link::new(&task.config, connector, reports, is_own);
     link.info_refusal = end.memory.refusal("info");
     let opened = link.open().await;
@@ -307,8 +308,9 @@ async fn greet<R: From<ScanReport> + Send>(
     Ok(())
 }
 
-/// What is said at the beginning of each connection. `CLIENT NO-TOUCH` (Redis 7.2) keeps the idle times of sessions as they are; of all
-/// our commands only GETRANGE would change them. A replica in a cluster answers about keys only after READONLY.
+/// What is said at the beginning of each connection. `CLIENT NO-TOUCH` (Redis 7.2) keeps the idle times of keys as they are: without it
+/// GETRANGE changes those of sessions, and so do STRLEN, LLEN and the other sizes, PFCOUNT and XINFO those of other keys. TYPE, PTTL
+/// and MEMORY USAGE never do. A replica in a cluster answers about keys only after READONLY.
 fn greetings<R: From<ScanReport> + Send>(
     task: &ScanTask,
     link: &Link<'_, R>,

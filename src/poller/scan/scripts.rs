@@ -121,6 +121,9 @@ pub(super) async fn run<R: From<ScanReport> + Send>(
             outcome,
         });
     }
+    // A reply that was too much, or a script that was ended, has cost the connection. Whoever comes next would take that for a fault
+    // of the server. What fails here is one, and is reported.
+    let _ = link.ensure_open().await;
     runs
 }
 

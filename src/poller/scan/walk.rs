@@ -380,6 +380,7 @@ impl<'a> Walk<'a> {
                 }
                 return Ok(false);
             }
+            self.tasks.ask_large(link, &mut self.pacer, &mut self.lookups).await?;
             let mut batch = Vec::new();
             let details = self.keys.push_details(most_details, &mut batch);
             let asked = self.tasks.push(most_details.saturating_sub(details.keys()), &mut batch);
