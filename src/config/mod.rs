@@ -125,6 +125,12 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
+    /// The section, as an example, without which this collector does nothing although it is switched on; `None` where it has work or is off.
+    pub fn idle_without(&self, collector: &str) -> Option<&'static str> {
+        let is_on = self.collectors.get(collector).copied().unwrap_or(false);
+        is_on.then(|| self.optional.idle_without(collector)).flatten()
+    }
+
     /// Whether one of the application's metrics has this name and so replaces ours for this instance.
     pub fn is_replaced(&self, name: &str) -> bool {
         self.application_metrics
