@@ -41,6 +41,13 @@ pub const MAX_CONSUMERS: usize = 10_000;
 /// XINFO STREAM of one batch. Its reply holds the first and the last entry whole, which may be large.
 const MAX_ENTRIES_AT_ONCE: usize = 16;
 
+/// The limits in words, since no key of the file changes them.
+pub fn limits_in_words() -> String {
+    format!(
+        "one of the limits of streams ({MAX_STREAMS} streams, {MAX_GROUPS} groups and {MAX_CONSUMERS} consumers of a database, {MAX_GROUPS_OF_STREAM} groups of a stream, {MAX_CONSUMERS_OF_GROUP} consumers of a group)"
+    )
+}
+
 /// Denied keys after which keys that globs find are no more asked about: each denial is written to ACL LOG, which holds 128.
 const MOST_DENIALS: u32 = 3;
 
