@@ -457,7 +457,10 @@ fn the_users_of_the_readme_can_read_everything() {
 /// The rules that a row of README's table puts on top, for keys that begin with `k:`. `+client|no-touch` came with Redis 7.2.
 fn rules_of_row(readme: &str, feature: &str, server: &RedisServer) -> Vec<String> {
     let first_cell = |line: &&str| line.split('|').nth(1).is_some_and(|cell| cell.contains(feature));
-    let row = readme.lines().filter(|line| line.starts_with("| `")).find(first_cell);
+    let row = readme
+        .lines()
+        .filter(|line| line.starts_with("| `") || line.starts_with("| [`"))
+        .find(first_cell);
     let row = row.unwrap_or_else(|| panic!("{feature}")).replace("\\|", "|");
     let in_code = row.split('`').skip(1).step_by(2);
     let words: BTreeSet<&str> = in_code.flat_map(str::split_whitespace).collect();
