@@ -56,9 +56,23 @@ pub async fn run(config: ValidatedConfig, file: &str, mut output: impl Write) ->
     }
     let mut reports: Vec<_> = checks.join_all().await;
     reports.sort_by_key(|(position, _)| *position);
-    for (_, report) in reports {
-        output.write_all(report.text.as_bytes())?;
-        if !report.works {
+    let shared: Vec<Report> = config
+        .clusters
+        .iter()
+        .map(|cluster| {
+            let is_of = |position: usize| {
+                let discovered = config.instances.get(position).and_then(|it| it.discovered.as_ref());
+                discovered.is_some_and(|discovered| *discovered.cluster == *cluster.name)
+            };
+            let nodes = reports.iter_mut().filter(|(position, _)| is_of(*position));
+            clusters::shared(&cluster.name, nodes.map(|(_, report)| report).collect())
+        })
+        .collect();
+    let reports = reports.into_iter().map(|(_, report)| report);
+    for report in reports.chain(shared) {
+        let works = report.works;
+        output.write_all(report.whole().as_bytes())?;
+        if !works {
             code = EXIT_FAILURE;
         }
     }
@@ -71,12 +85,17 @@ pub async fn run(config: ValidatedConfig, file: &str, mut output: impl Write) ->
 }
 
 /// What `check` found about one instance.
+#[derive(Default)]
 struct Report {
     text: String,
     /// Whether the daemon could connect, PING and poll with this configuration.
     works: bool,
     /// The ACL rules that are missing.
     grants: BTreeSet<String>,
+    /// The features that are missing, each with what it needs.
+    unavailable: Vec<String>,
+    /// The command that mends what is denied.
+    mending: Option<String>,
 }
 
 /// ACL rule of Valkey from 9.1 on that lets a user into every database. `db=5` would take the databases away that it may use now.
@@ -87,6 +106,22 @@ impl Report {
     fn line(&mut self, subject: &str, sentence: &str) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "  {subject:<15} {sentence}");
+    }
+
+    /// The name of the instance, which stands first.
+    fn title(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
+    }
+
+    /// The whole paragraph.
+    fn whole(mut self) -> String {
+        for sentence in std::mem::take(&mut self.unavailable) {
+            self.line("not available", &sentence);
+        }
+        if let Some(command) = self.mending.take() {
+            self.line("to mend", &command);
+        }
+        self.text
     }
 
     /// Notes a command that the user may not run.
@@ -146,7 +181,7 @@ async fn check(config: &InstanceConfig) -> Report {
     let mut report = Report {
         text: format!("{} at {}\n", config.name, config.address),
         works: true,
-        grants: BTreeSet::new(),
+        ..Report::default()
     };
     let mut server = None;
     match look(&mut report, config).await {
@@ -156,9 +191,7 @@ async fn check(config: &InstanceConfig) -> Report {
             report.line(step, &format!("failed ({}): {error}", error.reason.as_label()));
         }
     }
-    if let Some(line) = mending(config, server.as_ref(), &report.grants) {
-        report.line("to mend", &line);
-    }
+    report.mending = mending(config, server.as_ref(), &report.grants);
     report
 }
 

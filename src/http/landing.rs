@@ -171,7 +171,7 @@ fn notes(details: &InstanceDetails) -> String {
     if let Some(recognition) = &details.recognition {
         sentences.push(if recognition.accepted.is_empty() {
             format!(
-                "no session library is recognised by the names of {} keys",
+                "no session library is recognised by the names of a sample of {} keys",
                 recognition.keys_observed
             )
         } else {
@@ -278,7 +278,7 @@ mod tests {
         };
         assert_eq!(
             notes(&details(&[])),
-            "no session library is recognised by the names of 120 keys; not sure about fiber: a mere shape; they are off"
+            "no session library is recognised by the names of a sample of 120 keys; not sure about fiber: a mere shape; they are off"
         );
         assert_eq!(
             notes(&details(&["phpredis"])),
