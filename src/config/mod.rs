@@ -43,6 +43,7 @@ pub mod types;
 
 pub use as_file::to_minimal_yaml;
 pub use environment::Environment;
+pub(crate) use names::nearest;
 pub use problem::{ConfigErrors, Place, Problem};
 pub use render::to_redacted_yaml;
 pub use source::{FlagSource, Given, Loaded, Source, load, load_str};
