@@ -231,7 +231,7 @@ fn no_script_makes_the_instance_look_down() {
         "the script number.lua returned something else than strings",
         "the script deep.lua returned more than this exporter reads",
         "the script shebang.lua begins with `#!lua` and may write by that",
-        "the script word.lua returned a value that is no number, in the 1. pair",
+        "the script word.lua returned a value that is no number, in pair 1 of",
         "the script folder.lua is not a regular file",
     ] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");

@@ -86,7 +86,7 @@ pub enum Problem {
     NotText,
     /// A value that is no number. Which pair it is says where to look, and names nothing.
     #[error(
-        "returned a value that is no number, in the {0}. pair of a name and its number; use a number, as tostring() writes it"
+        "returned a value that is no number, in pair {0} of a name and its number; use a number, as tostring() writes it"
     )]
     NotANumber(usize),
 }
