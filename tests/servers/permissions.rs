@@ -239,6 +239,11 @@ fn check_names_the_line_that_mends() {
         assert!(line.contains(&rule), "{rule}: {line:?}");
     }
     server.command(&line);
+    assert!(
+        ended.output.contains("memory_limit: let the user run INFO"),
+        "{}",
+        ended.output
+    );
     // Without INFO nobody knew what else to ask this server for.
     assert!(ended.output.contains("run check again"), "{}", ended.output);
     let ended = check(&address, "monitor", sessions);

@@ -44,11 +44,18 @@ pub(super) fn describe(
     for (feature, is_there) in features::of_findings(config, &counted.stores, findings) {
         let is_expected = !(is_replica && OF_PRIMARIES.contains(&feature));
         if !is_there && is_expected {
-            let needs = needs(config, feature, counted);
+            let needs = if feature == features::MEMORY_LIMIT && poll.info.is_none() {
+                INFO_NEEDED
+            } else {
+                needs(config, feature, counted)
+            };
             report.unavailable.push(format!("{}: {needs}", feature.name));
         }
     }
 }
+
+/// What it takes to know of the server's limit at all.
+const INFO_NEEDED: &str = "let the user run INFO, which says whether `maxmemory` is set";
 
 /// What a feature that is missing needs here. Without a store, or with stores that nobody counted, no right and no setting would bring
 /// what is told of single sessions.
