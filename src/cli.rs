@@ -7,6 +7,7 @@ mod arguments;
 mod listen;
 mod peer;
 mod peer_values;
+mod unknown;
 
 use crate::config::peer_flags::{Remark, remarks_line};
 use crate::config::source::INLINE_VARIABLE;
@@ -242,7 +243,7 @@ impl Cli {
             .after_long_help(format!("{HELP_OF_VARIABLES}\n\n{}", peer::help()));
         let matches = command
             .try_get_matches_from_mut(split.ours)
-            .map_err(CommandLineError::Clap)?;
+            .map_err(|error| CommandLineError::Clap(unknown::suggest_flag(error, &Self::command())))?;
         let mut cli =
             Self::from_arg_matches(&matches).map_err(|error| CommandLineError::Clap(error.format(&mut command)))?;
         cli.peer = split.peer;
@@ -312,7 +313,9 @@ impl Cli {
     /// # Errors
     /// [`UsageError`] when a `--redis.*` flag stands beside a configuration that it would have to change.
     pub fn config_source(&self, environment: &Environment) -> Result<ChosenSource, UsageError> {
-        self.config_source_in(environment, Path::new(""))
+        let mut chosen = self.config_source_in(environment, Path::new(""))?;
+        chosen.warnings.extend(unknown::warning_of_variables(environment));
+        Ok(chosen)
     }
 
     /// [`Self::config_source`] with a working directory of the caller's choice.

@@ -145,7 +145,7 @@ pub(super) const PEER_FLAGS: [PeerFlag; 59] = [
     flag("--tls-server-min-version", "REDIS_EXPORTER_TLS_SERVER_MIN_VERSION", text("TLS1.2"),
         Nothing("this version serves no HTTPS"), "no say: HTTPS comes with a later version"),
     flag("--max-distinct-key-groups", "REDIS_EXPORTER_MAX_DISTINCT_KEY_GROUPS", number("100"), Servers(ServerFlag::MaxDistinctKeyGroups),
-        "`key_groups`, from 1 to 10000"),
+        "`key_groups`, from 0 to 10000"),
     flag("--debug", "REDIS_EXPORTER_DEBUG", OFF, Process(ProcessFlag::Debug), "`--log.level=debug`"),
     flag("--log-level", "REDIS_EXPORTER_LOG_LEVEL", text("INFO"), Process(ProcessFlag::LogLevel), "`--log.level`, which wins over it"),
     flag("--log-format", "REDIS_EXPORTER_LOG_FORMAT", text("txt"), Process(ProcessFlag::LogFormat),

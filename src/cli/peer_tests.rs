@@ -225,7 +225,7 @@ fn what_does_not_parse_is_refused_as_a_flag_and_named_as_a_variable() {
             "--check-keys has an item with more than one `=`",
         ),
         (&["--connection-timeout=hunter2"], "--connection-timeout is no duration"),
-        (&["--max-distinct-key-groups=0"], "--max-distinct-key-groups must be"),
+        (&["--max-distinct-key-groups=-1"], "--max-distinct-key-groups must be"),
         (&["--debug", "false"], "--debug does not take the next word"),
         (&["--version=hunter2"], "--version must be true or false"),
     ] {

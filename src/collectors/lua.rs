@@ -74,11 +74,11 @@ pub fn read(reply: &Reply) -> Result<Values, Problem> {
         return Err(Problem::OddCount);
     }
     let mut values = Values::default();
-    for [name, value] in pairs {
+    for (position, [name, value]) in pairs.iter().enumerate() {
         let (Reply::Bulk(name), Reply::Bulk(value)) = (name, value) else {
             return Err(Problem::NotText);
         };
-        let value = number(value).ok_or(Problem::NotANumber)?;
+        let value = number(value).ok_or(Problem::NotANumber(position + 1))?;
         let Some(name) = label_value(name) else {
             values.dropped += 1;
             continue;

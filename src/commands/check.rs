@@ -6,6 +6,7 @@ mod attempts;
 mod clusters;
 mod compatibility;
 mod features;
+mod greetings;
 mod groups_and_streams;
 mod keys;
 mod lua;
@@ -26,7 +27,7 @@ use crate::redis::{
     unavailability,
 };
 pub use as_file::as_file;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
@@ -55,9 +56,23 @@ pub async fn run(config: ValidatedConfig, file: &str, mut output: impl Write) ->
     }
     let mut reports: Vec<_> = checks.join_all().await;
     reports.sort_by_key(|(position, _)| *position);
-    for (_, report) in reports {
-        output.write_all(report.text.as_bytes())?;
-        if !report.works {
+    let shared: Vec<Report> = config
+        .clusters
+        .iter()
+        .map(|cluster| {
+            let is_of = |position: usize| {
+                let discovered = config.instances.get(position).and_then(|it| it.discovered.as_ref());
+                discovered.is_some_and(|discovered| *discovered.cluster == *cluster.name)
+            };
+            let nodes = reports.iter_mut().filter(|(position, _)| is_of(*position));
+            clusters::shared(&cluster.name, nodes.map(|(_, report)| report).collect())
+        })
+        .collect();
+    let reports = reports.into_iter().map(|(_, report)| report);
+    for report in reports.chain(shared) {
+        let works = report.works;
+        output.write_all(report.whole().as_bytes())?;
+        if !works {
             code = EXIT_FAILURE;
         }
     }
@@ -70,12 +85,17 @@ pub async fn run(config: ValidatedConfig, file: &str, mut output: impl Write) ->
 }
 
 /// What `check` found about one instance.
+#[derive(Default)]
 struct Report {
     text: String,
     /// Whether the daemon could connect, PING and poll with this configuration.
     works: bool,
     /// The ACL rules that are missing.
     grants: BTreeSet<String>,
+    /// The features that are missing, each with what it needs.
+    unavailable: Vec<String>,
+    /// The command that mends what is denied.
+    mending: Option<String>,
 }
 
 /// ACL rule of Valkey from 9.1 on that lets a user into every database. `db=5` would take the databases away that it may use now.
@@ -86,6 +106,22 @@ impl Report {
     fn line(&mut self, subject: &str, sentence: &str) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "  {subject:<15} {sentence}");
+    }
+
+    /// The name of the instance, which stands first.
+    fn title(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
+    }
+
+    /// The whole paragraph.
+    fn whole(mut self) -> String {
+        for sentence in std::mem::take(&mut self.unavailable) {
+            self.line("not available", &sentence);
+        }
+        if let Some(command) = self.mending.take() {
+            self.line("to mend", &command);
+        }
+        self.text
     }
 
     /// Notes a command that the user may not run.
@@ -116,20 +152,36 @@ fn escaped(text: &str) -> String {
     glob
 }
 
-/// A rule as the prompt of `redis-cli` takes it: in quotes where it would be taken for several, or for quotes.
+/// A rule as the prompt of `redis-cli` takes it: in quotes where it would be taken for several, or for quotes, and there with the escapes
+/// of `sdssplitargs` (Redis 2.6), so that a rule is one line whatever a key is called.
 fn quoted(rule: String) -> String {
-    let is_plain = |letter: char| !letter.is_whitespace() && !matches!(letter, '"' | '\'');
+    let is_plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && !matches!(letter, '"' | '\'');
     if rule.chars().all(is_plain) {
         return rule;
     }
-    format!("\"{}\"", rule.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut quoted = String::from("\"");
+    for letter in rule.chars() {
+        match letter {
+            '\\' | '"' => quoted.extend(['\\', letter]),
+            // No other line break or sign that a terminal obeys may reach the terminal as it is.
+            _ if letter.is_control() || (letter.is_whitespace() && letter != ' ') => {
+                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a String cannot fail.
+                    let _ = write!(quoted, "\\x{byte:02x}");
+                }
+            }
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 async fn check(config: &InstanceConfig) -> Report {
     let mut report = Report {
         text: format!("{} at {}\n", config.name, config.address),
         works: true,
-        grants: BTreeSet::new(),
+        ..Report::default()
     };
     let mut server = None;
     match look(&mut report, config).await {
@@ -139,9 +191,7 @@ async fn check(config: &InstanceConfig) -> Report {
             report.line(step, &format!("failed ({}): {error}", error.reason.as_label()));
         }
     }
-    if let Some(line) = mending(config, server.as_ref(), &report.grants) {
-        report.line("to mend", &line);
-    }
+    report.mending = mending(config, server.as_ref(), &report.grants);
     report
 }
 
@@ -232,7 +282,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     describe_server(report, &poll);
     describe_collectors(report, config, &poll);
     if poll.server.as_ref().is_some_and(|server| server.is_sentinel) {
-        sentinel::describe(report, &poll);
+        sentinel::describe(report, config, &poll);
         return Ok(poll.server);
     }
     compatibility::describe(report, config, &poll);
@@ -250,13 +300,25 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 .flat_map(|store| store.databases.iter().copied()),
         );
     }
-    databases.extend(crate::keys::databases(config));
-    for database in databases {
-        describe_database(report, config, &mut connection, database)
+    let mut hindrances = Hindrances::new();
+    for database in databases.iter().copied().chain(crate::keys::databases(config)) {
+        if hindrances.contains_key(&database) {
+            continue;
+        }
+        let subject = if databases.contains(&database) {
+            "sessions"
+        } else {
+            "keys"
+        };
+        let found = describe_database(report, config, &mut connection, database, subject)
             .await
-            .map_err(|error| ("sessions", error))?;
+            .map_err(|error| (subject, error))?;
+        hindrances.insert(database, found);
     }
-    keys::describe(report, config, &mut connection, is_replica)
+    greetings::describe(report, config, &mut connection)
+        .await
+        .map_err(|error| ("connect", error))?;
+    keys::describe(report, config, &mut connection, is_replica, &hindrances)
         .await
         .map_err(|error| ("keys", error))?;
     lua::describe(report, config, &mut connection)
@@ -341,6 +403,14 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
         };
         report.line(outcome.name, &sentence);
     }
+    for name in config.collectors.keys() {
+        if let Some(section) = config.idle_without(name) {
+            report.line(
+                name,
+                &format!("does nothing, since nothing is named; write `{section}`"),
+            );
+        }
+    }
     let off: Vec<&str> = config
         .collectors
         .iter()
@@ -352,7 +422,46 @@ fn describe_collectors(report: &mut Report, config: &InstanceConfig, poll: &Info
     }
 }
 
-/// Whether the commands of a scan work in a database, and whether the user may use it.
+/// What keeps the keys of a database from being looked at.
+#[derive(Debug, Default)]
+struct Hindrance {
+    /// Why the database cannot be entered.
+    select: Option<String>,
+    /// Why its keys cannot be gone through.
+    scan: Option<String>,
+}
+
+/// By database; every one that was tried is there.
+type Hindrances = BTreeMap<u32, Hindrance>;
+
+/// What keeps a collector from all of its databases, or from some; `None` when nothing does. `by_scan` says that it goes through keys, and
+/// does not only ask for those that are named.
+fn hindered(hindrances: &Hindrances, databases: &BTreeSet<u32>, by_scan: bool) -> Option<(bool, String)> {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for database in databases {
+        let hindrance = hindrances.get(database)?;
+        let scan = hindrance.scan.as_ref().filter(|_| by_scan);
+        if let Some(reason) = hindrance.select.as_ref().or(scan) {
+            reasons.entry(reason).or_default().push(format!("db{database}"));
+        }
+    }
+    let count: usize = reasons.values().map(Vec::len).sum();
+    if count == 0 {
+        return None;
+    }
+    let is_everywhere = count == databases.len();
+    let in_words = |(reason, databases): (&str, Vec<String>)| {
+        if is_everywhere && databases.len() == count {
+            reason.to_owned()
+        } else {
+            format!("{reason} ({})", databases.join(", "))
+        }
+    };
+    let words: Vec<String> = reasons.into_iter().map(in_words).collect();
+    Some((is_everywhere, words.join(", ")))
+}
+
+/// Whether the commands of a scan work in a database, and whether the user may use it. Gives back what is in the way of looking at its keys.
 ///
 /// # Errors
 /// When the exchange fails.
@@ -361,7 +470,8 @@ async fn describe_database(
     config: &InstanceConfig,
     connection: &mut Connection,
     database: u32,
-) -> Result<(), RedisError> {
+    subject: &'static str,
+) -> Result<Hindrance, RedisError> {
     let commands = [
         Command::new(1, &["SELECT"]).arg(database.to_string()),
         Command::new(1, &["DBSIZE"]),
@@ -370,12 +480,14 @@ async fn describe_database(
     let deadline = Instant::now() + config.poll.timeout;
     let replies = connection.exchange(&commands, deadline).await?;
     let mut problems = Vec::new();
+    let mut hindrance = Hindrance::default();
     let mut is_selected = true;
     // Sessions are counted without DBSIZE.
     let mut remark = "";
     for (command, reply) in commands.iter().zip(&replies) {
         let name = command.name();
         let shown = name.to_uppercase();
+        let known = problems.len();
         if denies_database(reply) {
             report.grants.insert(EVERY_DATABASE.to_owned());
             problems.push("the user may not use this database".to_owned());
@@ -388,6 +500,14 @@ async fn describe_database(
             }
         } else if matches!(reply, Reply::Error(_)) && is_selected {
             problems.push(format!("{shown} answers {}", sanitised_code(reply)));
+        }
+        let place = if name == "scan" {
+            &mut hindrance.scan
+        } else {
+            &mut hindrance.select
+        };
+        if let Some(problem) = problems.get(known) {
+            place.get_or_insert_with(|| problem.clone());
         }
         // What the others answer after a failed SELECT is about another database, but for what the user may run.
         is_selected &= name != "select" || !matches!(reply, Reply::Error(_));
@@ -406,10 +526,11 @@ async fn describe_database(
     };
     let verdict = match problems.as_slice() {
         [] => "ok".to_owned(),
+        problems if subject == "keys" => format!("cannot be looked at: {}", problems.join(", ")),
         problems => format!("cannot be counted: {}", problems.join(", ")),
     };
-    report.line("sessions", &format!("db{database}: {verdict}{of_stores}{remark}"));
-    Ok(())
+    report.line(subject, &format!("db{database}: {verdict}{of_stores}{remark}"));
+    Ok(hindrance)
 }
 
 #[cfg(test)]
@@ -468,9 +589,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_the_way_is_said_for_all_databases_or_for_some() {
+        let denied = |select: bool, scan: bool| Hindrance {
+            select: select.then(|| "no SELECT".to_owned()),
+            scan: scan.then(|| "no SCAN".to_owned()),
+        };
+        let hindrances = Hindrances::from([
+            (0, denied(false, false)),
+            (1, denied(false, true)),
+            (2, denied(true, true)),
+        ]);
+        let of = |databases: &[u32], by_scan| hindered(&hindrances, &databases.iter().copied().collect(), by_scan);
+        assert_eq!(of(&[0], true), None);
+        assert_eq!(of(&[1], true), Some((true, "no SCAN".to_owned())));
+        assert_eq!(of(&[1], false), None);
+        assert_eq!(of(&[0, 1], true), Some((false, "no SCAN (db1)".to_owned())));
+        assert_eq!(
+            of(&[1, 2], true),
+            Some((true, "no SCAN (db1), no SELECT (db2)".to_owned()))
+        );
+        assert_eq!(of(&[0, 2], false), Some((false, "no SELECT (db2)".to_owned())));
+    }
+
+    #[test]
     fn rules_for_keys_match_that_key_and_stay_one_word() {
         assert_eq!(escaped("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
         assert_eq!(quoted("%R~a*b".to_owned()), "%R~a*b");
         assert_eq!(quoted("%R~my \"key\"\\*".to_owned()), "\"%R~my \\\"key\\\"\\\\*\"");
+        assert_eq!(
+            quoted("%R~a\nb\u{1b}\u{2028}é".to_owned()),
+            "\"%R~a\\x0ab\\x1b\\xe2\\x80\\xa8é\""
+        );
     }
 }

@@ -66,7 +66,7 @@ pub enum AddressError {
     #[error("contains a space or a control character; percent-encode it if it belongs to the password")]
     Unprintable,
     /// A scheme of the contract that comes with a later version.
-    #[error("uses `{0}://`, which is not known to this version; use `redis://`, `valkey://` or `unix://`")]
+    #[error("uses `{0}://`, which is not known to this version; {why}", why = later_in_words(.0))]
     LaterScheme(&'static str),
     /// Any other scheme.
     #[error("has an unknown scheme; use `redis://`, `valkey://`, `unix://`, or `host:port` without a scheme")]
@@ -108,6 +108,24 @@ pub enum AddressError {
     /// Percent escapes that make no text.
     #[error("has percent escapes that do not decode to UTF-8 text; put such a password into a `password_file`")]
     NotText,
+}
+
+/// What follows from a scheme of a later version.
+fn later_in_words(scheme: &str) -> String {
+    let (tls, several) = (
+        scheme.starts_with("rediss") || scheme.starts_with("valkeys"),
+        scheme.ends_with("-sentinel"),
+    );
+    let mut words = Vec::new();
+    if tls {
+        words.push("TLS is not in it yet: a server that takes TLS alone is out of its reach but through a tunnel (stunnel, a sidecar); over `redis://` the password and everything else travel in the clear");
+    }
+    if several {
+        words.push("name the servers themselves as instances; a Sentinel is one too, by `redis://`");
+    } else if !tls {
+        words.push("use `redis://`, `valkey://` or `unix://`");
+    }
+    words.join("; ")
 }
 
 /// Reads an address in any of the forms of the table above.

@@ -63,7 +63,7 @@ impl MetricDraft {
 /// Decodes `application_metrics` of one level; `None` when it was left out.
 pub(super) fn application_metrics(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option<Vec<MetricDraft>> {
     let field = fields.get("application_metrics")?;
-    let items = decoder.items(field)?;
+    let items = decoder.items(field, "{ name: jobs_waiting, type: gauge, key: \"metrics:jobs\" }")?;
     if items.len() > MAX_METRICS {
         decoder.refuse(
             field,

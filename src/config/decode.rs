@@ -177,13 +177,16 @@ impl<'a> Decoder<'a> {
         self.problems.add(entry.place, &joined(&parent.path, key), message);
     }
 
-    /// The items of a list; `None` when it was left out or is no list (a problem then).
-    pub(super) fn items<'n>(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
+    /// The items of a list, of which `example` is one; `None` when it was left out or is no list (a problem then).
+    pub(super) fn items<'n>(&mut self, field: &Field<'n>, example: &str) -> Option<Vec<Field<'n>>> {
         match &field.node.kind {
             Kind::Sequence(items) => Some(indexed(&field.path, items)),
             _ if field.node.is_null() => None,
             _ => {
-                self.refuse(field, "must be a list; begin each item with `- `, or write `[a, b]`");
+                let message = format!(
+                    "must be a list; begin each item with `- ` on a line of its own, for example `- {example}`"
+                );
+                self.refuse(field, message);
                 None
             }
         }

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+type Names = dyn Fn() -> Vec<OsString> + Send + Sync;
 
 /// Looks environment variables up. An empty variable counts as not set: templates write `NAME=""` for "nothing".
 pub struct Environment {
     lookup: Box<Lookup>,
+    names: Box<Names>,
 }
 
 /// A variable is set, but to bytes that are not UTF-8.
@@ -22,6 +24,7 @@ impl Environment {
     pub fn of_process() -> Self {
         Self {
             lookup: Box::new(|name| std::env::var_os(name)),
+            names: Box::new(|| std::env::vars_os().map(|(name, _)| name).collect()),
         }
     }
 
@@ -31,7 +34,9 @@ impl Environment {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), OsString::from(*value)))
             .collect();
+        let names: Vec<OsString> = pairs.iter().map(|(name, _)| OsString::from(name)).collect();
         Self {
+            names: Box::new(move || names.clone()),
             lookup: Box::new(move |wanted| {
                 pairs
                     .iter()
@@ -39,6 +44,17 @@ impl Environment {
                     .map(|(_, value)| value.clone())
             }),
         }
+    }
+
+    /// The names of the variables that begin like this and are set, sorted. Names that are no text begin like nothing.
+    pub fn names_with(&self, prefix: &str) -> Vec<String> {
+        let names = (self.names)().into_iter();
+        let names = names.filter_map(|name| name.into_string().ok());
+        let mut names: Vec<String> = names
+            .filter(|name| name.starts_with(prefix) && !(self.lookup)(name).unwrap_or_default().is_empty())
+            .collect();
+        names.sort_unstable();
+        names
     }
 
     /// The variable's text; `None` when it is not set or empty.
@@ -67,5 +83,7 @@ mod tests {
         assert_eq!(environment.get("EMPTY"), Ok(None));
         assert_eq!(environment.get("MISSING"), Ok(None));
         assert_eq!(environment.get("FULL"), Ok(Some("x".to_owned())));
+        assert_eq!(environment.names_with("F"), ["FULL"]);
+        assert_eq!(environment.names_with("E"), Vec::<String>::new());
     }
 }

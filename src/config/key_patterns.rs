@@ -23,6 +23,7 @@ pub(super) fn key_patterns(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Opti
         field,
         MAX_PATTERNS,
         "patterns; every key is held against all of them",
+        "match: \"cart:*\"",
     )?;
     let mut patterns: Vec<KeyPattern> = Vec::with_capacity(items.len());
     for item in &items {
@@ -64,6 +65,7 @@ pub(super) fn named_keys(decoder: &mut Decoder<'_>, field: &Field<'_>, scope: Sc
         field,
         MAX_NAMED_KEYS,
         "keys; each takes several commands in every pass",
+        "key: \"queue\"",
     )?;
     let mut keys: Vec<NamedKey> = Vec::with_capacity(items.len());
     for item in &items {
@@ -106,8 +108,14 @@ pub(super) fn weight_of_named_keys(keys: &[NamedKey]) -> usize {
 }
 
 /// The items of a list that is not too long.
-fn some_items<'n>(decoder: &mut Decoder<'_>, field: &Field<'n>, most: usize, what: &str) -> Option<Vec<Field<'n>>> {
-    let items = decoder.items(field)?;
+fn some_items<'n>(
+    decoder: &mut Decoder<'_>,
+    field: &Field<'n>,
+    most: usize,
+    what: &str,
+    example: &str,
+) -> Option<Vec<Field<'n>>> {
+    let items = decoder.items(field, example)?;
     if items.len() > most {
         decoder.refuse(field, format!("lists more than {most} {what}"));
         return None;

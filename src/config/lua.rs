@@ -19,7 +19,7 @@ pub(super) const MAX_FILENAME_BYTES: usize = 256;
 /// out of the scripts of `defaults`.
 pub(super) fn scripts(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Option<Arc<[LuaScript]>> {
     let field = fields.get("lua")?;
-    let items = decoder.items(field)?;
+    let items = decoder.items(field, "scripts/queues.lua")?;
     if items.len() > MAX_SCRIPTS {
         decoder.refuse(
             field,

@@ -44,6 +44,7 @@ pub mod types;
 
 pub use as_file::to_minimal_yaml;
 pub use environment::Environment;
+pub(crate) use names::nearest;
 pub use problem::{ConfigErrors, Place, Problem};
 pub use render::to_redacted_yaml;
 pub use source::{FlagSource, Given, Loaded, Source, load, load_str};
@@ -126,6 +127,12 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
+    /// The section, as an example, without which this collector does nothing although it is switched on; `None` where it has work or is off.
+    pub fn idle_without(&self, collector: &str) -> Option<&'static str> {
+        let is_on = self.collectors.get(collector).copied().unwrap_or(false);
+        is_on.then(|| self.optional.idle_without(collector)).flatten()
+    }
+
     /// Whether one of the application's metrics has this name and so replaces ours for this instance.
     pub fn is_replaced(&self, name: &str) -> bool {
         self.application_metrics

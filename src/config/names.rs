@@ -374,7 +374,7 @@ const MAX_COMPARED_CHARACTERS: usize = 64;
 
 /// The known name that somebody most likely meant, if one is near: at most two letters wrong, missing, too many or swapped,
 /// and at most a third of the name.
-pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let written: Vec<char> = written.chars().take(MAX_COMPARED_CHARACTERS + 1).collect();
     if written.len() > MAX_COMPARED_CHARACTERS {
         return None;

@@ -212,6 +212,22 @@ impl Optional {
     }
 }
 
+impl Optional {
+    /// The section, as an example, that a collector needs and that is not there; `None` where it is, or where none is needed.
+    pub(super) fn idle_without(&self, collector: &str) -> Option<&'static str> {
+        let section = match collector {
+            "check_keys" => "check_keys: [ { match: \"cart:*\" } ]",
+            "check_single_keys" => "check_single_keys: [ { key: \"queue\" } ]",
+            "count_keys" => "count_keys: [ { match: \"cart:*\" } ]",
+            "key_groups" => "key_groups: { patterns: [ \"^(.-):\" ] }",
+            "streams" => "streams: { patterns: [ { match: \"orders:*\" } ] }",
+            "lua" => "lua: [ { file: metrics.lua } ]",
+            _ => return None,
+        };
+        (!self.switches_on(collector)).then_some(section)
+    }
+}
+
 /// The sections of one level; what is `None` was not said there. The nearest level that says a section says it whole, but for
 /// `compatibility`, whose switches stand alone.
 #[derive(Debug, Clone, Default)]

@@ -344,7 +344,14 @@ impl PeerServers {
         let mut scripts: Vec<LuaScript> = Vec::new();
         for written in files {
             if let Err(failure) = readable(Path::new(written)) {
-                let sentence = failure.sentence(written, false);
+                let sentence = match failure {
+                    PasswordFileFailure::NotAFile => {
+                        format!(
+                            "{written} is not a regular file; name files that each hold one Lua script, with commas between them"
+                        )
+                    }
+                    _ => failure.sentence(written, false),
+                };
                 decoder.problems.add(None, "", sentence);
                 continue;
             }
@@ -384,10 +391,10 @@ fn bounded_timeout(asked: Duration) -> Duration {
 
 fn key_group_limit(value: &PeerValue) -> Result<usize, String> {
     let fits = match value {
-        PeerValue::Number(number) if (1..=MAX_KEY_GROUPS).contains(number) => usize::try_from(*number).ok(),
+        PeerValue::Number(number) if (0..=MAX_KEY_GROUPS).contains(number) => usize::try_from(*number).ok(),
         _ => None,
     };
-    fits.ok_or_else(|| format!("must be a whole number from 1 to {MAX_KEY_GROUPS}"))
+    fits.ok_or_else(|| format!("must be a whole number from 0 to {MAX_KEY_GROUPS}"))
 }
 
 fn command_name(text: &str) -> Result<String, String> {

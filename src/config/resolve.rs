@@ -11,7 +11,7 @@ use super::freshness::DEADLINES_PER_POLL;
 use super::globs::literal_prefix;
 use super::key_patterns::{weight_of_named_keys, weight_of_patterns};
 use super::names::known_collectors;
-use super::optional::{self, KeyGroupsConfig, KeyPattern, NamedKey, OptionalLayer};
+use super::optional::{self, KeyGroupsConfig, KeyPattern, NamedKey, Optional, OptionalLayer};
 use super::password_map::PasswordDraft;
 use super::presets;
 use super::problem::Place;
@@ -299,6 +299,7 @@ fn resolve_instance(
     let mut labels = defaults.labels.clone();
     labels.extend(own.labels.clone());
     let optional = optional::resolve(layers.map(|layer| &layer.optional), address.database);
+    warn_of_idle(decoder, draft, layers, &optional);
     let collectors = known_collectors()
         .into_iter()
         .map(|(name, default_on)| {
@@ -351,6 +352,27 @@ fn resolve_instance(
         address,
         discovered: None,
     })
+}
+
+/// Warns of collectors that are switched on and have nothing to do. What a level above the instance says is warned of once, whichever
+/// instances it is said for.
+fn warn_of_idle(decoder: &mut Decoder<'_>, draft: &InstanceDraft, layers: [&Layer; 3], optional: &Optional) {
+    for (name, _) in known_collectors() {
+        let level = layers.iter().position(|layer| layer.collectors.contains_key(name));
+        let is_on = layers.iter().find_map(|layer| layer.collectors.get(name).copied());
+        let (Some(level), Some(true), Some(section)) = (level, is_on, optional.idle_without(name)) else {
+            continue;
+        };
+        let (place, path) = match level {
+            0 if draft.path.is_empty() => (draft.place, format!("collectors.{name}")),
+            0 => (draft.place, format!("{}.collectors.{name}", draft.path)),
+            1 => (None, format!("defaults.collectors.{name}")),
+            _ => (None, format!("collectors.{name}")),
+        };
+        let message =
+            format!("is on, and does nothing where nothing is named for it; write `{section}` beside `collectors`");
+        decoder.problems.warn(place, &path, message);
+    }
 }
 
 /// The nearest `sessions`, whole. A store without databases lives in the address's own.

@@ -150,7 +150,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, root: &Node, directory: &Path) -
 
 fn instances(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> Option<Vec<InstanceDraft>> {
     let field = fields.get("instances")?;
-    let items = decoder.items(field)?;
+    let items = decoder.items(field, "address: redis://127.0.0.1:6379")?;
     if items.is_empty() {
         decoder.refuse(
             field,

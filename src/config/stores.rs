@@ -53,7 +53,7 @@ pub(super) fn sessions(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option
 }
 
 fn stores(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<StoreConfig> {
-    let Some(items) = decoder.items(field) else {
+    let Some(items) = decoder.items(field, "{ store: web, match: [\"sess:*\"] }") else {
         return Vec::new();
     };
     if items.len() > MAX_STORES {
@@ -318,7 +318,7 @@ fn may_match(glob: &str, preset: &Preset, id: &IdPattern) -> bool {
 }
 
 fn sources(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<SourceRule> {
-    let Some(items) = decoder.items(field) else {
+    let Some(items) = decoder.items(field, "{ source: mobile, match: [\"sess:m-*\"] }") else {
         return Vec::new();
     };
     if items.len() > MAX_SOURCES {

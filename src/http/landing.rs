@@ -171,7 +171,7 @@ fn notes(details: &InstanceDetails) -> String {
     if let Some(recognition) = &details.recognition {
         sentences.push(if recognition.accepted.is_empty() {
             format!(
-                "no session library is recognised by the names of {} keys",
+                "no session library is recognised by the names of a sample of {} keys",
                 recognition.keys_observed
             )
         } else {
@@ -180,6 +180,11 @@ fn notes(details: &InstanceDetails) -> String {
         let unsure = recognition.unsure.iter();
         sentences.extend(unsure.map(|(preset, sentence)| format!("not sure about {preset}: {sentence}")));
     }
+    if details.first_key_pass {
+        sentences.push("keys: first pass under way".to_owned());
+    }
+    let limits = details.limits_reached.iter();
+    sentences.extend(limits.map(|(collector, limit)| format!("{collector} leaves something out: {limit} is reached")));
     sentences.extend(
         details
             .notifications
@@ -273,13 +278,22 @@ mod tests {
         };
         assert_eq!(
             notes(&details(&[])),
-            "no session library is recognised by the names of 120 keys; not sure about fiber: a mere shape; they are off"
+            "no session library is recognised by the names of a sample of 120 keys; not sure about fiber: a mere shape; they are off"
         );
         assert_eq!(
             notes(&details(&["phpredis"])),
             "recognised by the names of keys: phpredis; not sure about fiber: a mere shape; they are off"
         );
         assert_eq!(notes(&InstanceDetails::default()), "");
+        let limited = InstanceDetails {
+            first_key_pass: true,
+            limits_reached: [("check_keys", "limits.checked_keys (10)".to_owned())].into(),
+            ..InstanceDetails::default()
+        };
+        assert_eq!(
+            notes(&limited),
+            "keys: first pass under way; check_keys leaves something out: limits.checked_keys (10) is reached"
+        );
         let sentinel = InstanceDetails {
             is_sentinel: true,
             ..InstanceDetails::default()

@@ -133,8 +133,8 @@ pub(super) fn refusal(query: &Query<'_>, config: &InstanceConfig) -> Option<Stri
     }
     SERVER_NAME_PARAMETERS.into_iter().find(|name| given(name).is_some()).map(|name| {
         format!(
-            "{name} cannot be chosen by a request: which name the certificate of a server must carry is said by `tls` of the instance in \
-             the configuration; leave the parameter out"
+            "{name} has nothing to choose: this version does not speak TLS to servers, and no request will ever say which name a \
+             certificate must carry; leave the parameter out"
         )
     })
 }
@@ -230,8 +230,8 @@ mod tests {
             ("check-keys=%25ff", "must be a list"),
             ("check-keys=db-1=sess:*", "must be a list"),
             ("check-keys=db99999999999=x", "must be a list"),
-            ("tls_server_name=hunter2", "`tls`"),
-            ("tls-server-name=hunter2", "`tls`"),
+            ("tls_server_name=hunter2", "does not speak TLS"),
+            ("tls-server-name=hunter2", "does not speak TLS"),
         ];
         for (query, expected) in cases {
             let sentence = refused(query, &config()).unwrap_or_else(|| panic!("{query} is not refused"));

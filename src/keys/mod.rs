@@ -145,6 +145,11 @@ pub fn collectors(config: &InstanceConfig) -> BTreeSet<&'static str> {
     running.map(|(name, _)| name).collect()
 }
 
+/// Whether something is asked about keys, and they are not only counted by their names.
+pub fn asks_about_keys(config: &InstanceConfig) -> bool {
+    collectors(config).iter().any(|name| *name != count_keys::COLLECTOR)
+}
+
 /// The databases that tasks name.
 pub fn databases(config: &InstanceConfig) -> BTreeSet<u32> {
     let keys = &config.optional.keys;

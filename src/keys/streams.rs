@@ -47,6 +47,13 @@ const MAX_ENTRIES_AT_ONCE: usize = 4;
 /// `timeout`, and is then left alone; those behind them are counted as left out.
 const MOST_TOO_LARGE: u32 = 3;
 
+/// The limits in words, since no key of the file changes them.
+pub fn limits_in_words() -> String {
+    format!(
+        "one of the limits of streams ({MAX_STREAMS} streams, {MAX_GROUPS} groups and {MAX_CONSUMERS} consumers of a database, {MAX_GROUPS_OF_STREAM} groups of a stream, {MAX_CONSUMERS_OF_GROUP} consumers of a group)"
+    )
+}
+
 /// Denied keys after which keys that globs find are no more asked about: each denial is written to ACL LOG, which holds 128.
 const MOST_DENIALS: u32 = 3;
 

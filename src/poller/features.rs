@@ -34,8 +34,8 @@ features! {
     APPLICATION_METRICS = "application_metrics" "name what the application keeps in Redis under `application_metrics`";
     /// Every store has a capacity.
     CAPACITY = "capacity" "give every store a `capacity`";
-    /// Connections by TLS, which need CLIENT LIST.
-    CLIENT_LIST = "client_list" "this version does not count connections by TLS";
+    /// Single connections.
+    CLIENT_LIST = "client_list" "switch the collector `client_list` on and let the user run CLIENT LIST";
     /// The shares of values in the clear.
     ENCRYPTION = "encryption" "name the beginning of an encrypted value under `encryption` of a store, and let the user run GETRANGE on its keys";
     /// Creations and endings, and counts that are current between scans.
@@ -63,6 +63,8 @@ features! {
 pub struct Findings {
     /// The metrics of the application can be read.
     pub application_metrics: bool,
+    /// CLIENT LIST answers.
+    pub client_list: bool,
     /// Values were compared with their expected beginning.
     pub encryption: bool,
     /// Creations and all endings are told.
@@ -92,6 +94,7 @@ pub fn of_findings<'all>(
         let is_there = match *feature {
             APPLICATION_METRICS => !config.application_metrics.is_empty() && findings.application_metrics,
             CAPACITY => all(|store| store.capacity.is_some()),
+            CLIENT_LIST => findings.client_list,
             ENCRYPTION => findings.encryption,
             EVENTS => findings.events,
             EXPECTATIONS => !config.expect.maxmemory_policy.is_empty() || config.expect.persistence.is_some(),
@@ -126,6 +129,7 @@ fn findings(instance: &Instance) -> Findings {
     let max_memory = instance.details.info.as_ref().and_then(|info| info.max_memory_bytes);
     Findings {
         application_metrics: succeeded("application") && instance.has_all_application_keys(),
+        client_list: succeeded("client_list"),
         encryption: shows("sessions", "sessions_unencrypted"),
         events: notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations),
         latency_histogram: succeeded("latency")

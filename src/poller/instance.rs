@@ -7,6 +7,7 @@ mod application;
 mod counts;
 mod exchanges;
 mod key_work;
+mod limits;
 mod scans;
 mod session_probe;
 

@@ -43,6 +43,10 @@ pub struct InstanceDetails {
     /// What `sessions: auto` found at its last look, until something else is found or a reload; `None` before the first look and
     /// where stores are configured.
     pub recognition: Option<Arc<RecognitionFacts>>,
+    /// The first pass over the keys of optional collectors is under way, so that their figures are not there yet.
+    pub first_key_pass: bool,
+    /// Limits that left something out, by collector: what the limit is called, with its value. Until a reload, also when there is less again.
+    pub limits_reached: std::collections::BTreeMap<&'static str, String>,
     /// The last synthetic session; `None` before the first, and where none is written.
     pub session_probe: Option<ProbeFacts>,
     /// Keyspace notifications; `None` before the first INFO, and where no store wants them.

@@ -165,6 +165,15 @@ fn every_node_is_polled_listed_and_answered_for() {
         ended.output
     );
     assert_eq!(ended.code, 0, "{}", ended.output);
+    // What all nodes miss is said once, behind them.
+    let (_, behind) = ended.output.split_once("nodes of shop\n").expect(&ended.output);
+    assert!(behind.contains("(all 6 nodes)"), "{}", ended.output);
+    assert_eq!(
+        ended.output.matches("not available   capacity: ").count(),
+        1,
+        "{}",
+        ended.output
+    );
 }
 
 /// Nodes come, fail, change roles and go; `instance` stays what it is.

@@ -315,11 +315,14 @@ fn check_names_the_features_that_are_missing_and_what_they_need() {
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(missing(full), ["client_list", "events", "memory_limit", "operations"]);
     assert!(missing("sessions: []").starts_with(&["application_metrics", "capacity"].map(str::to_owned)));
+    assert!(!missing("collectors: { client_list: on }").contains(&"client_list".to_owned()));
     let text = config::fast(&[("redis", &server.address(), "sessions: []")]);
     let ended = exporter::run_with(&["check"], &[], Some(&text));
     for line in [
         "sessions: name a store under",
-        "events: switch on keyspace notifications",
+        "events: name a store under `sessions`, switch on keyspace notifications",
+        "session_details: name a store under `sessions`",
+        "client_list: switch the collector `client_list` on",
     ] {
         assert!(ended.output.contains(line), "{line}: {}", ended.output);
     }

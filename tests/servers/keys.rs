@@ -324,6 +324,15 @@ fn names_are_escaped_bounded_and_counted() {
     );
     assert_eq!(dropped, Some(30.0));
     assert!(ended.output.contains("become label values"), "{}", ended.output);
+    let limited = ended.output.lines().filter(|line| line.contains("a limit is reached"));
+    let limited: Vec<&str> = limited.collect();
+    assert_eq!(limited.len(), 1, "{}", ended.output);
+    assert!(limited[0].contains("limits.checked_keys (20)"), "{limited:?}");
+    assert!(
+        ended.output.contains("the first pass over the keys is under way"),
+        "{}",
+        ended.output
+    );
 }
 
 #[test]
@@ -376,6 +385,19 @@ count_keys: [ { match: 'secret:*' } ]";
         Some(1.0)
     );
     assert!(exporter.log().contains("MEMORY USAGE"), "{}", exporter.log());
+    let log = exporter.log();
+    let unreadable: Vec<&str> = log.lines().filter(|line| line.contains("may not be read")).collect();
+    let of = |collector: &str| {
+        let of_collector = unreadable
+            .iter()
+            .filter(|line| line.contains(&format!("collector={collector} ")));
+        of_collector.filter(|line| line.contains("db=db0")).count()
+    };
+    assert_eq!(
+        (of("check_keys"), of("check_single_keys"), unreadable.len()),
+        (1, 1, 2),
+        "{log}"
+    );
     assert!(!exporter.log().contains("secret:1"), "no key in the log");
     let config = config::fast(&[("redis", &server.address(), further)]);
     let ended = run_with(&["check"], &[], Some(&config));

@@ -183,6 +183,7 @@ fn no_script_makes_the_instance_look_down() {
             "local t = {} for i = 1, 1003 do t[2*i-1] = 'n' .. i; t[2*i] = '1' end return t",
         ),
         ("mimic.lua", "return redis.error_reply('NOPERM of its own')"),
+        ("shebang.lua", "#!lua\nreturn {'a', '1'}"),
         ("folder.lua", ""),
         ("good.lua", "return {'a', '1', 'a', '2', '\\255', '3'}"),
     ];
@@ -230,6 +231,8 @@ fn no_script_makes_the_instance_look_down() {
         "the script unknown.lua calls a command that this server does not have (line 1)",
         "the script number.lua returned something else than strings",
         "the script deep.lua returned more than this exporter reads",
+        "the script shebang.lua begins with `#!lua` and may write by that",
+        "the script word.lua returned a value that is no number, in pair 1 of",
         "the script folder.lua is not a regular file",
     ] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");

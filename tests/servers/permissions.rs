@@ -239,6 +239,11 @@ fn check_names_the_line_that_mends() {
         assert!(line.contains(&rule), "{rule}: {line:?}");
     }
     server.command(&line);
+    assert!(
+        ended.output.contains("memory_limit: let the user run INFO"),
+        "{}",
+        ended.output
+    );
     // Without INFO nobody knew what else to ask this server for.
     assert!(ended.output.contains("run check again"), "{}", ended.output);
     let ended = check(&address, "monitor", sessions);
@@ -296,6 +301,43 @@ fn check_goes_on_where_select_is_denied() {
     assert_eq!(line, ["ACL", "SETUSER", "monitor", "+dbsize", "+select"]);
     server.command(&line);
     is_complete(&check(&address, "monitor", "match: [\"a\"], databases: [3, 4]"));
+}
+
+#[test]
+fn check_says_which_collectors_of_keys_cannot_run() {
+    let keys = "sessions: []\ncount_keys: [{ match: 'a*', databases: [2] }]\ncheck_keys: [{ match: 'b*' }]\n\
+                check_single_keys: [{ key: c, database: 1 }]";
+    for (rules, hindered, reason) in [
+        (
+            &["-select"][..],
+            &["count_keys", "check_keys", "check_single_keys"][..],
+            "SELECT",
+        ),
+        (&["-scan"], &["count_keys", "check_keys"], "SCAN"),
+        (
+            &["-@all", "+ping"],
+            &["count_keys", "check_keys", "check_single_keys"],
+            "SELECT",
+        ),
+    ] {
+        let server = server_without(rules);
+        let further = format!("username: monitor\npassword: secret\n{keys}");
+        let text = config::fast(&[("redis", &server.address(), &further)]);
+        let output = exporter::run_with(&["check"], &[], Some(&text)).output;
+        for collector in ["count_keys", "check_keys", "check_single_keys"] {
+            let sentence = format!("cannot run: the user may not run {reason}");
+            let mut lines = output
+                .lines()
+                .filter(|line| line.split_whitespace().next() == Some(collector));
+            let says = lines.any(|line| line.contains(&sentence));
+            assert_eq!(says, hindered.contains(&collector), "{rules:?} {collector}: {output}");
+        }
+        assert!(!output.contains("sessions        db"), "no store is named: {output}");
+        assert!(
+            mending_line(&output).contains(&format!("+{}", reason.to_lowercase()).as_str()),
+            "{output}"
+        );
+    }
 }
 
 #[test]
@@ -415,6 +457,160 @@ fn the_users_of_the_readme_can_read_everything() {
         assert_eq!(denials(&server), [], "nothing that it does is denied");
         is_complete(&check(&server.address(), "exporter", "match: [\"sess:*\"]"));
     }
+}
+
+/// The rules that a row of README's table puts on top, for keys that begin with `k:`. `+client|no-touch` came with Redis 7.2.
+fn rules_of_row(readme: &str, feature: &str, server: &RedisServer) -> Vec<String> {
+    let first_cell = |line: &&str| line.split('|').nth(1).is_some_and(|cell| cell.contains(feature));
+    let row = readme
+        .lines()
+        .filter(|line| line.starts_with("| `") || line.starts_with("| [`"))
+        .find(first_cell);
+    let row = row.unwrap_or_else(|| panic!("{feature}")).replace("\\|", "|");
+    let in_code = row.split('`').skip(1).step_by(2);
+    let words: BTreeSet<&str> = in_code.flat_map(str::split_whitespace).collect();
+    let knows_no_touch = server.info("redis_version").unwrap().as_str() >= "7.2";
+    let mut rules: Vec<String> = words
+        .into_iter()
+        .filter(|word| word.starts_with('+') && !word.starts_with("+acl") && !word.starts_with("+script"))
+        .filter(|word| *word != "+client|no-touch" || knows_no_touch)
+        .map(str::to_owned)
+        .collect();
+    if row.contains("`%R~*`") {
+        rules.push("%R~*".to_owned());
+    } else if row.contains("`%R~`") {
+        rules.push("%R~k:*".to_owned());
+    }
+    rules
+}
+
+#[test]
+fn the_rows_of_the_readme_are_enough() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let server = RedisServer::start();
+    let line = readme
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER exporter ") && line.contains("+latency|histogram"))
+        .unwrap()
+        .replace("PASSWORD", "secret");
+    let mut client = server.client();
+    for command in [
+        "SET k:text 17",
+        "HSET k:hash a 1 b 2",
+        "RPUSH k:list a b",
+        "SADD k:set a",
+        "ZADD k:zset 1 a",
+        "PFADD k:hll a",
+        "XADD k:stream 1-1 a b",
+        "XGROUP CREATE k:stream g 0",
+        "SET sess:1 plain EX 100",
+    ] {
+        client.command(&command.split(' ').collect::<Vec<_>>());
+    }
+    client.command(&["XREADGROUP", "GROUP", "g", "c", "STREAMS", "k:stream", ">"]);
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("a.lua");
+    std::fs::write(&script, "return {'a', redis.call('GET', KEYS[1] or 'k:text')}").unwrap();
+    let lua = format!("lua: [ {{ file: '{}', name: a }} ]", script.display());
+    let metrics = "application_metrics:\n\
+        - { name: m_field, type: gauge, help: x, key: 'k:hash', read: field, field: a }\n\
+        - { name: m_fields, type: gauge, help: x, key: 'k:hash', label: l }\n\
+        - { name: m_text_total, type: counter, help: x, key: 'k:text' }\n\
+        - { name: m_gone_total, type: counter, help: x, key: 'k:gone' }\n\
+        - { name: m_length, type: gauge, help: x, key: 'k:list', read: length }\n\
+        - { name: m_auto, type: gauge, help: x, key: 'k:zset' }";
+    let cases: [(&str, &str, &[&str]); 8] = [
+        (
+            "application_metrics",
+            metrics,
+            &["m_field", "m_fields", "m_text_total", "m_length", "m_auto"],
+        ),
+        ("count_keys", "count_keys: [ { match: 'k:*' } ]", &["redis_keys_count"]),
+        (
+            "check_keys",
+            "check_keys: [ { match: 'k:*' } ]\ncheck_single_keys: [ { key: 'k:text', value: true } ]",
+            &["redis_key_size", "redis_key_memory_usage_bytes", "redis_key_value"],
+        ),
+        (
+            "key_groups",
+            "key_groups: { patterns: ['^(.-):'] }",
+            &["redis_key_group_memory_usage_bytes"],
+        ),
+        (
+            "streams",
+            "streams: { patterns: [ { match: 'k:*' } ] }",
+            &["redis_stream_group_consumer_messages_pending"],
+        ),
+        (
+            "client_list",
+            "collectors: { client_list: on }",
+            &["redis_connected_client_info"],
+        ),
+        (
+            "encryption",
+            "sessions:\n  - { store: web, match: ['sess:*'], encryption: { expect_prefix: 'v1:' } }",
+            &["sessions_unencrypted"],
+        ),
+        ("lua", &lua, &["redis_script_values"]),
+    ];
+    for (feature, section, shown) in cases {
+        server.command(&line.split_whitespace().collect::<Vec<_>>());
+        let mut rules = rules_of_row(&readme, feature, &server);
+        if feature == "lua" {
+            rules.push("+get".to_owned());
+        }
+        let words = ["ACL", "SETUSER", "exporter"].into_iter();
+        server.command(&words.chain(rules.iter().map(String::as_str)).collect::<Vec<_>>());
+        server.command(&["ACL", "LOG", "RESET"]);
+        let sessions = if feature == "encryption" { "" } else { "sessions: []\n" };
+        let further = format!("username: exporter\npassword: secret\n{sessions}{section}");
+        let text = config::fast(&[("redis", &server.address(), &further)]);
+        let ended = exporter::run_with(&["once", "--unpaced"], &[], Some(&text));
+        for metric in shown {
+            let is_shown = ended
+                .output
+                .lines()
+                .any(|line| line.starts_with(&format!("{metric}{{")));
+            assert!(is_shown, "{feature}, {rules:?}: {metric}: {}", ended.output);
+        }
+        // A server before 8.1 of Valkey has no COMMANDLOG, and one from then on has a rule of its own for it.
+        let denied: Vec<Reply> = denials(&server)
+            .into_iter()
+            .filter(|entry| !format!("{entry:?}").contains("commandlog"))
+            .collect();
+        assert_eq!(denied, [], "{feature}, {rules:?}");
+    }
+}
+
+#[test]
+fn check_says_what_follows_where_greetings_are_denied() {
+    let server = server_without(&["-client"]);
+    let run = |further: &str| {
+        let further = format!("username: monitor\npassword: secret\nsessions: []\n{further}");
+        exporter::run_with(
+            &["check"],
+            &[],
+            Some(&config::fast(&[("redis", &server.address(), &further)])),
+        )
+        .output
+    };
+    let output = run("count_keys: [ { match: 'a*' } ]");
+    assert!(
+        output.contains("the user may not run CLIENT SETNAME: CLIENT LIST"),
+        "{output}"
+    );
+    assert_eq!(mending_line(&output), ["ACL", "SETUSER", "monitor", "+client|setname"]);
+    let output = run("check_keys: [ { match: 'a*' } ]");
+    if server.info("redis_version").unwrap().as_str() >= "7.2" {
+        assert!(
+            output.contains("the user may not run CLIENT NO-TOUCH: looking"),
+            "{output}"
+        );
+        assert!(mending_line(&output).contains(&"+client|no-touch"), "{output}");
+    } else {
+        assert!(!output.contains("NO-TOUCH"), "{output}");
+    }
+    assert!(run("compatibility: { set_client_name: off }").find("SETNAME").is_none());
 }
 
 #[test]

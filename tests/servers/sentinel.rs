@@ -176,6 +176,34 @@ fn a_failover_is_seen_by_a_sentinel_with_a_password_and_by_one_without() {
 }
 
 #[test]
+fn a_sentinel_is_neither_asked_for_keys_nor_given_scripts() {
+    let sentinel = Sentinel::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("a.lua");
+    std::fs::write(&script, "return {}").unwrap();
+    let further = format!(
+        "check_keys: [ {{ match: 'a*' }} ]\nkey_groups: {{ patterns: ['^(.*):'] }}\nstreams: {{ keys: [ {{ key: s }} ] }}\n\
+         lua: [ {{ file: '{}' }} ]",
+        script.display()
+    );
+    let text = config::fast(&[("s", &sentinel.address(), &further)]);
+    let output = exporter::run_with(&["check"], &[], Some(&text)).output;
+    for collector in ["check_keys", "key_groups", "streams", "lua"] {
+        let says = |line: &str| line.split_whitespace().next() == Some(collector) && line.contains("does nothing here");
+        assert!(output.lines().any(says), "{collector}: {output}");
+    }
+    let exporter = Exporter::start(&text);
+    let polls = |scrape: &Scrape| value(scrape, "s", "redis_exporter_scrapes_total", &[]).unwrap_or_default();
+    let scrape = exporter.wait_for_instance("s", "many polls", BOUND, |scrape| polls(scrape) > 20.0);
+    assert!(!scrape.has("redis_session_exporter_collector_success", &[("collector", "lua")]));
+    assert!(!exporter.log().contains("EVAL"), "{}", exporter.log());
+    let stats = sentinel.client().command(&["INFO", "commandstats"]).text().to_owned();
+    for command in ["cmdstat_eval", "cmdstat_scan", "cmdstat_select"] {
+        assert!(!stats.contains(command), "{stats}");
+    }
+}
+
+#[test]
 fn a_sentinel_that_is_alone_is_told_in_words_and_asked_only_for_what_it_has() {
     let mut primary = RedisServer::start();
     let sentinel = Sentinel::start(&monitor(&primary, 2));

@@ -43,6 +43,11 @@ pub enum Problem {
     /// It calls a command that is not there.
     #[error("calls a command that this server does not have{0}")]
     UnknownCommand(Line),
+    /// It begins with `#!lua` (Redis 7.0) and does not say that it only reads.
+    #[error(
+        "begins with `#!lua` and may write by that; write `#!lua flags=no-writes`, without which EVAL_RO refuses it"
+    )]
+    MayWrite,
     /// It calls a command or uses a key that its user may not.
     #[error("calls a command or uses a key that the user of this exporter may not{0}; grant it")]
     Denied(Line),
@@ -79,9 +84,11 @@ pub enum Problem {
     /// A list in the list, or a number that is no string. Redis cuts the fraction off a number that Lua returns: 0.97 comes as 0.
     #[error("returned something else than strings; write tostring() around numbers, else their fractions are lost")]
     NotText,
-    /// A value that is no number.
-    #[error("returned a value that is no number")]
-    NotANumber,
+    /// A value that is no number. Which pair it is says where to look, and names nothing.
+    #[error(
+        "returned a value that is no number, in pair {0} of a name and its number; use a number, as tostring() writes it"
+    )]
+    NotANumber(usize),
 }
 
 /// What came of the attempt to end a script that did not end by itself.
@@ -177,10 +184,9 @@ impl Problem {
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
         if says(&["Error compiling script"]) {
             Self::Syntax(line)
-        } else if says(&[
-            "Write commands are not allowed",
-            "Can not execute a script with write flag using *_ro",
-        ]) {
+        } else if says(&["Can not execute a script with write flag using *_ro"]) {
+            Self::MayWrite
+        } else if says(&["Write commands are not allowed"]) {
             Self::Writes(line)
         } else if says(&["Unknown Redis command called from", "Unknown command called from"]) {
             Self::UnknownCommand(line)

@@ -71,11 +71,11 @@ fn anything_else_is_the_failure_of_the_script_and_shows_no_value() {
         (Reply::Array(vec![text(b"a"), Reply::Integer(1)]), Problem::NotText),
         (Reply::Array(vec![text(b"a"), Reply::Null]), Problem::NotText),
         (Reply::Array(vec![Reply::Integer(1), text(b"1")]), Problem::NotText),
-        (list(&[b"a", b"1", b"b", b"abc"]), Problem::NotANumber),
-        (list(&[b"a", b" 1 "]), Problem::NotANumber),
-        (list(&[b"a", b"0x10"]), Problem::NotANumber),
-        (list(&[b"a", b""]), Problem::NotANumber),
-        (list(&[b"a", &[b'1'; 64]]), Problem::NotANumber),
+        (list(&[b"a", b"1", b"b", b"abc"]), Problem::NotANumber(2)),
+        (list(&[b"a", b" 1 "]), Problem::NotANumber(1)),
+        (list(&[b"a", b"0x10"]), Problem::NotANumber(1)),
+        (list(&[b"a", b""]), Problem::NotANumber(1)),
+        (list(&[b"a", &[b'1'; 64]]), Problem::NotANumber(1)),
     ];
     for (reply, problem) in cases {
         assert_eq!(read(&reply), Err(problem), "{reply:?}");
@@ -119,6 +119,10 @@ fn errors_are_told_without_what_the_script_says() {
         (
             "ERR Write commands are not allowed from read-only scripts. script: 521415935436dba36b910cb951c49e302b57dc53, on @user_script:1.",
             "writes (line 1), which EVAL_RO refuses; let it only read",
+        ),
+        (
+            "ERR Can not execute a script with write flag using *_ro command.",
+            "begins with `#!lua` and may write by that; write `#!lua flags=no-writes`, without which EVAL_RO refuses it",
         ),
         (
             "ERR Error compiling script (new function): user_script:12: '}' expected near '<eof>'",

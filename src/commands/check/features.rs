@@ -44,8 +44,37 @@ pub(super) fn describe(
     for (feature, is_there) in features::of_findings(config, &counted.stores, findings) {
         let is_expected = !(is_replica && OF_PRIMARIES.contains(&feature));
         if !is_there && is_expected {
-            report.line("not available", &format!("{}: {}", feature.name, feature.needs));
+            let needs = if feature == features::MEMORY_LIMIT && poll.info.is_none() {
+                INFO_NEEDED
+            } else {
+                needs(config, feature, counted)
+            };
+            report.unavailable.push(format!("{}: {needs}", feature.name));
         }
+    }
+}
+
+/// What it takes to know of the server's limit at all.
+const INFO_NEEDED: &str = "let the user run INFO, which says whether `maxmemory` is set";
+
+/// What a feature that is missing needs here. Without a store, or with stores that nobody counted, no right and no setting would bring
+/// what is told of single sessions.
+fn needs(config: &InstanceConfig, feature: Feature, counted: &Counted) -> &'static str {
+    const OF_STORES: [Feature; 3] = [features::ENCRYPTION, features::EVENTS, features::SESSION_DETAILS];
+    if !OF_STORES.contains(&feature) && feature != features::SESSIONS {
+        return feature.needs;
+    }
+    let is_on = config.collectors.get("sessions").copied().unwrap_or(true);
+    match (is_on, counted.stores.is_empty(), counted.works) {
+        (false, _, _) => "switch the collector `sessions` on",
+        (true, true, _) if feature == features::EVENTS => {
+            "name a store under `sessions`, switch on keyspace notifications and let the user subscribe"
+        }
+        (true, true, _) => features::SESSIONS.needs,
+        (true, false, false) if feature != features::EVENTS => {
+            "the sessions cannot be counted, as said above; mend that first"
+        }
+        _ => feature.needs,
     }
 }
 
@@ -72,6 +101,7 @@ fn findings(
     };
     Findings {
         application_metrics: further.application_metrics,
+        client_list: succeeded("client_list"),
         encryption: counted.stores.iter().any(|store| store.encryption.is_some()) && is_asked(DetailCommand::GetRange),
         events: further.events && counted.works,
         latency_histogram: succeeded("latency") && features::has_histograms(config, poll.server.as_ref(), capabilities),

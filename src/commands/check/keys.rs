@@ -1,10 +1,12 @@
 //! What `check` says about keys that optional collectors look at: whether they may be read, and with which commands.
 
-use super::Report;
 use super::attempts::{Asked, Fits, Subject, Tried, attempt};
+use super::{Hindrances, Report, hindered};
 use crate::config::InstanceConfig;
+use crate::config::optional::KeyPattern;
 use crate::keys::{self, check_keys, count_keys, single_keys};
 use crate::redis::{Connection, RedisError};
+use std::collections::BTreeSet;
 
 /// What is asked about a key of a pattern. ARCOUNT is not among them: hardly a server has it, and the type that needs it.
 const ASKED: [Asked; 10] = [
@@ -39,6 +41,7 @@ pub(super) async fn describe(
     config: &InstanceConfig,
     connection: &mut Connection,
     is_replica: bool,
+    hindrances: &Hindrances,
 ) -> Result<(), RedisError> {
     let running = keys::collectors(config);
     let leaves_alone = config.optional.compatibility.keys_at_replicas_only;
@@ -49,14 +52,32 @@ pub(super) async fn describe(
         return Ok(());
     }
     let keys = &config.optional.keys;
-    if running.contains(count_keys::COLLECTOR) {
+    let of_patterns = |patterns: &[KeyPattern]| patterns.iter().flat_map(|pattern| pattern.databases.clone()).collect();
+    let counted = (of_patterns(&keys.counted), true);
+    // A pattern without a special character is the name of one key, which takes no SCAN.
+    let is_glob = |pattern: &KeyPattern| pattern.glob.contains(['*', '?', '[', '\\']);
+    let checked = (of_patterns(&keys.patterns), keys.patterns.iter().any(is_glob));
+    let single = (keys.single.iter().filter_map(|key| key.database).collect(), false);
+    let mut runs = |collector: &'static str, (databases, by_scan): &(BTreeSet<u32>, bool)| {
+        let hindrance = hindered(hindrances, databases, *by_scan).filter(|_| running.contains(collector));
+        match &hindrance {
+            Some((true, reason)) => report.line(collector, &format!("cannot run: {reason}")),
+            Some((false, reason)) => report.line(collector, &format!("not everywhere: {reason}")),
+            None => {}
+        }
+        running.contains(collector) && !matches!(hindrance, Some((true, _)))
+    };
+    let counts = runs(count_keys::COLLECTOR, &counted);
+    let checks = runs(check_keys::COLLECTOR, &checked);
+    let checks_single = runs(single_keys::COLLECTOR, &single);
+    if counts {
         let patterns = keys.counted.len();
         report.line(
             count_keys::COLLECTOR,
             &format!("{patterns} patterns, counted with SCAN alone"),
         );
     }
-    if running.contains(check_keys::COLLECTOR) {
+    if checks {
         let subjects = keys.patterns.iter().flat_map(|pattern| {
             // The text of a pattern is the name of a key that matches it, and of none that is there.
             let databases = pattern.databases.iter();
@@ -72,7 +93,7 @@ pub(super) async fn describe(
         let warning = "the names of the keys that it finds become label values, which may be session ids";
         report.line(check_keys::COLLECTOR, warning);
     }
-    if running.contains(single_keys::COLLECTOR) {
+    if checks_single {
         let subjects = keys.single.iter().filter_map(|key| {
             Some(Subject {
                 database: key.database?,

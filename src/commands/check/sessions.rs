@@ -138,13 +138,13 @@ fn describe_recognition(report: &mut Report, found: &Recognised) {
     let names: Vec<&str> = found.accepted.iter().map(|preset| preset.name).collect();
     if names.is_empty() {
         let sentence = format!(
-            "no session library is recognised by the names of {} keys",
+            "no session library is recognised by the names of a sample of {} keys",
             found.keys_observed
         );
         report.line(SUBJECT, &sentence);
     } else {
         let sentence = format!(
-            "recognised by the names of {} keys: {}. To fix it in the file:",
+            "recognised by the names of a sample of {} keys: {}. To fix it in the file:",
             found.keys_observed,
             names.join(", ")
         );

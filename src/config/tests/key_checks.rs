@@ -95,3 +95,40 @@ fn lists_are_bounded() {
     assert!(errors(&text).contains("128 MiB"));
     assert_eq!(config("limits: { checked_keys: 0 }").instances[0].checked_keys, 0);
 }
+
+#[test]
+fn a_collector_without_its_section_is_warned_of_with_what_to_write() {
+    let names = [
+        "check_keys",
+        "check_single_keys",
+        "count_keys",
+        "key_groups",
+        "streams",
+        "lua",
+    ];
+    let switches: Vec<String> = names.iter().map(|name| format!("{name}: on")).collect();
+    let loaded = super::loaded(&format!(
+        "defaults: {{ collectors: {{ {} }} }}\ninstances: [ {{ address: a }}, {{ address: b }} ]",
+        switches.join(", ")
+    ));
+    assert_eq!(loaded.warnings.len(), names.len(), "{:?}", loaded.warnings);
+    for name in names {
+        let path = format!("defaults.collectors.{name}: is on, and does nothing");
+        let section = loaded.config.instances[0].idle_without(name).unwrap();
+        let says = |line: &&String| line.contains(&path) && line.contains(section);
+        assert!(
+            loaded.warnings.iter().any(|line| says(&line)),
+            "{name}: {:?}",
+            loaded.warnings
+        );
+        // What is to be written is right, and ends the warning.
+        let text = format!("instances: [ {{ address: a, collectors: {{ {name}: on }}, {section} }} ]");
+        let written = super::loaded(&text);
+        let is_idle = |line: &String| line.contains("is on, and does nothing");
+        assert!(!written.warnings.iter().any(is_idle), "{text}: {:?}", written.warnings);
+        assert_eq!(written.config.instances[0].idle_without(name), None);
+    }
+    let own = super::loaded("instances:\n  - address: a\n    collectors: { lua: on, streams: off }\n");
+    assert!(own.warnings[0].contains("collectors.lua: is on"), "{:?}", own.warnings);
+    assert_eq!(own.warnings.len(), 1);
+}

@@ -329,6 +329,7 @@ impl Instance {
         match outcome.result {
             Ok(samples) => {
                 self.accumulators.dropped.label_values += samples.dropped();
+                self.note_limit(outcome.name, samples.dropped());
                 self.note_expectations(&samples);
                 self.show(
                     outcome.name,

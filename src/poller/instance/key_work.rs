@@ -14,7 +14,25 @@ use tokio::time::Instant;
 /// What was said in the log about key work: the collector, what it misses, and why.
 pub(super) type Reported = BTreeSet<(&'static str, String, Unavailable)>;
 
+/// The database of keys that may not be read: tasks name them by the collector, the database, and which they are. Commands have no spaces.
+fn database_of(what: &str) -> Option<&str> {
+    what.split(' ').nth(1)
+}
+
 impl Instance {
+    /// Notes that a pass over keys begins. Before the first one has ended nothing else shows that there will be figures.
+    pub(super) fn on_key_work_start(&mut self) {
+        let running = keys::collectors(&self.config);
+        let is_first = !running.iter().any(|name| self.collector_states.contains_key(name));
+        if is_first && !std::mem::replace(&mut self.details.first_key_pass, true) {
+            let collectors: Vec<&str> = running.into_iter().collect();
+            tracing::info!(
+                instance = %self.name, collectors = %collectors.join(", "),
+                "the first pass over the keys is under way; figures of these collectors come when it has ended"
+            );
+        }
+    }
+
     /// Whether a pass has keys to look at here and now. With `keys_at_replicas_only` a primary is left alone, unless a replica may be
     /// scanned in its place, which the pass finds out.
     pub(super) fn looks_at_keys(&self) -> bool {
@@ -49,6 +67,7 @@ impl Instance {
     /// one failure is not counted twice.
     pub(super) fn on_key_work_end(&mut self, end: KeyEnd, mut is_failure_counted: bool) {
         let duration = end.duration;
+        self.details.first_key_pass = false;
         // Where the server became a primary that is to be left alone, nothing is shown any more.
         let gone = keys::collectors(&self.config).into_iter();
         let gone: Vec<_> = gone.filter(|name| !end.collectors.contains_key(name)).collect();
@@ -80,6 +99,7 @@ impl Instance {
         let lifetime = self.config.poll.scan_stale_after(duration);
         let left_out = findings.dropped.saturating_add(findings.samples.dropped());
         self.accumulators.dropped.label_values += left_out;
+        self.note_limit(collector, left_out);
         self.note_collector(collector, Ok(()), duration);
         if let (Some(state), Some((_, reason))) = (self.collector_states.get_mut(collector), findings.missing.first()) {
             state.unavailable = Some(*reason);
@@ -112,11 +132,16 @@ impl Instance {
 
     /// Says what is missing, once until it changes.
     fn note_missing_for_keys(&mut self, missing: Reported) {
+        let mut said = BTreeSet::new();
         for (collector, what, reason) in missing.difference(&self.scans.reported_keys) {
             let reason = reason.as_label();
-            if what.contains(' ') {
+            if let Some(database) = database_of(what) {
+                // Several keys or patterns of one database are one line, since none of them may be named.
+                if !said.insert((collector, database, reason)) {
+                    continue;
+                }
                 tracing::warn!(
-                    instance = %self.name, collector, reason,
+                    instance = %self.name, collector, db = %format_args!("db{database}"), reason,
                     "keys of the configuration may not be read; they are absent, and `check` names what mends it"
                 );
             } else {
@@ -132,6 +157,7 @@ impl Instance {
 
     /// A pass that looked at keys ended without a report.
     pub(super) fn on_key_work_panicked(&mut self) {
+        self.details.first_key_pass = false;
         for collector in keys::collectors(&self.config) {
             self.note_collector(collector, Err(PANICKED.to_owned()), Duration::ZERO);
         }
@@ -154,6 +180,7 @@ impl Instance {
         let (before, after) = (keys::collectors(old), keys::collectors(&new));
         let is_same = (work(old), &before) == (work(&new), &after)
             && old.optional.compatibility.keys_at_replicas_only == new.optional.compatibility.keys_at_replicas_only;
+        self.details.limits_reached.clear();
         if is_same && same_server {
             return;
         }
@@ -174,6 +201,7 @@ impl Instance {
 
     /// Takes everything about keys away: there is nothing to look at, or it is to be left alone.
     pub(super) fn withdraw_key_work(&mut self) {
+        self.details.first_key_pass = false;
         for collector in keys::collectors(&self.config) {
             self.withdraw_collector(collector);
         }

@@ -116,8 +116,11 @@ impl Instance {
         if !looks_at_keys {
             self.withdraw_key_work();
         }
+        if !self.runs_scripts() {
+            self.withdraw_scripts();
+        }
         let has_run_scripts = std::mem::take(&mut self.scans.has_run_scripts);
-        let runs_scripts = scripts::are_wanted(&self.config) && !has_run_scripts;
+        let runs_scripts = self.runs_scripts() && !has_run_scripts;
         if !looks_at_sessions && !looks_at_keys && !runs_scripts {
             return;
         }
@@ -142,6 +145,9 @@ impl Instance {
             }
         } else {
             self.scan_denied_at = None;
+        }
+        if looks_at_keys {
+            self.on_key_work_start();
         }
         self.accumulators.connects += 1;
         self.scan_number += 1;
@@ -199,15 +205,26 @@ impl Instance {
             self.note_collector("sessions", Err(PANICKED.to_owned()), Duration::ZERO);
         }
         self.on_key_work_panicked();
-        if scripts::are_wanted(&self.config) {
+        if self.runs_scripts() {
             self.note_collector(scripts::COLLECTOR, Err(PANICKED.to_owned()), Duration::ZERO);
         }
+    }
+
+    /// Whether there are scripts and a server for them: a Sentinel knows no EVAL.
+    fn runs_scripts(&self) -> bool {
+        scripts::are_wanted(&self.config) && !self.is_sentinel
+    }
+
+    /// Takes away what scripts returned, and what is remembered of their turns.
+    fn withdraw_scripts(&mut self) {
+        self.sections.retain(|key, _| key.collector != scripts::COLLECTOR);
+        self.collector_states.remove(scripts::COLLECTOR);
     }
 
     /// Shows what the scripts of `lua` returned. `is_failure_counted` says that something else has failed in the same pass.
     fn note_scripts(&mut self, end: Result<(Runs, Duration), ScanFailure>, is_failure_counted: bool) {
         // It may have been switched off meanwhile.
-        if !scripts::are_wanted(&self.config) {
+        if !self.runs_scripts() {
             return;
         }
         let (runs, duration) = match end {

@@ -319,7 +319,7 @@ fn greetings<R: From<ScanReport> + Send>(
 ) -> Vec<Command> {
     let mut greetings = Vec::new();
     let reads_values = task.stores.iter().any(|store| store.encryption.is_some());
-    let asks_keys = task.looks_at_keys && !crate::keys::collectors(&task.config).is_empty();
+    let asks_keys = task.looks_at_keys && crate::keys::asks_about_keys(&task.config);
     if (reads_values || asks_keys) && memory.refusal("client|no-touch").is_none() {
         greetings.push(Command::new(2, &["CLIENT", "NO-TOUCH"]).arg("ON"));
     }
