@@ -315,7 +315,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
             .map_err(|error| (subject, error))?;
         hindrances.insert(database, found);
     }
-    greetings::describe(report, config, &mut connection)
+    greetings::describe(report, config, &mut connection, poll.server.as_ref())
         .await
         .map_err(|error| ("connect", error))?;
     keys::describe(report, config, &mut connection, is_replica, &hindrances)
