@@ -6,6 +6,7 @@ use crate::support::config::{self, SCAN, TIMEOUT};
 use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{Exporter, run_with};
 use crate::support::peer::{Answer, ScriptedPeer, healthy, is_command};
+use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::RedisServer;
 use crate::support::scrape::Scrape;
 use crate::support::{SLACK, wait_until};
@@ -527,4 +528,19 @@ fn recognising_sessions_runs_no_script_twice() {
     assert!(ended.output.contains("redis_script_result"), "{}", ended.output);
     assert!(ended.output.contains("sessions_active{"), "{}", ended.output);
     assert_eq!(calls(&server, "eval_ro"), 1);
+}
+
+#[test]
+fn a_replica_in_a_cluster_answers_scripts_about_the_keys_of_its_primary() {
+    let cluster = RedisCluster::start(&[]);
+    cluster.fill("user_", 1);
+    let scripts = Scripts::new(&[("one.lua", "return {\"length\", tostring(redis.call(\"STRLEN\", \"user_0\"))}")]);
+    let further = scripts.section(&["one.lua"]);
+    let exporter = Exporter::start(&config::fast(&[("shop", &cluster.address(), &further)]));
+    // Of six nodes the primary that holds the key and its replica; the others say that it lives elsewhere.
+    let scrape = exporter.wait_for("two nodes have the key", ENDLESS_BOUND, |scrape| {
+        scrape.all("redis_script_result", &[]).count() == 6 && scrape.sum("redis_script_result", &[]) == 2.0
+    });
+    assert_eq!(scrape.sum("redis_script_values", &[("key", "length")]), 2.0);
+    assert_eq!(scrape.sum("redis_up", &[]), 6.0);
 }

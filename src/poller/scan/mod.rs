@@ -88,8 +88,14 @@ pub async fn run<R: From<ScanReport> + From<SessionsEnd> + Send>(
     let resumed_at = link.identity.clone();
     if task.runs_scripts {
         let begun = Instant::now();
-        let runs = scripts::run(&task.config, &mut link, &mut end.memory).await;
-        end.scripts = Some(Ok((runs, begun.elapsed())));
+        // A replica in a cluster answers scripts about keys after READONLY alone.
+        end.scripts = Some(match begin(&task, &mut link, &mut end.memory, is_own).await {
+            Ok(()) => Ok((
+                scripts::run(&task.config, &mut link, &mut end.memory).await,
+                begun.elapsed(),
+            )),
+            Err(failure) => Err(failure),
+        });
     }
     let recognises = task.looks_at_sessions && task.stores.is_empty();
     if !work.is_empty()
