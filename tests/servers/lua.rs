@@ -534,7 +534,10 @@ fn recognising_sessions_runs_no_script_twice() {
 fn a_replica_in_a_cluster_answers_scripts_about_the_keys_of_its_primary() {
     let cluster = RedisCluster::start(&[]);
     cluster.fill("user_", 1);
-    let scripts = Scripts::new(&[("one.lua", "return {\"length\", tostring(redis.call(\"STRLEN\", \"user_0\"))}")]);
+    let scripts = Scripts::new(&[(
+        "one.lua",
+        "return {\"length\", tostring(redis.call(\"STRLEN\", \"user_0\"))}",
+    )]);
     let further = scripts.section(&["one.lua"]);
     let exporter = Exporter::start(&config::fast(&[("shop", &cluster.address(), &further)]));
     // Of six nodes the primary that holds the key and its replica; the others say that it lives elsewhere.
