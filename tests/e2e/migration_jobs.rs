@@ -205,13 +205,13 @@ fn a_cluster_is_found_by_the_job_unchanged() {
         &["--is-cluster", &argument, "--check-single-keys=user_0,user_1,user_2"],
         &[],
     );
-    let left_out = |scrape: &crate::support::scrape::Scrape| {
-        scrape.sum("redis_session_exporter_cluster_nodes_left_out", &[("reason", "name")])
-    };
-    // Each of the five other entries finds all six nodes taken.
-    let scrape = by_file.wait_for("one of the entries has them all", SEEN_BOUND, |scrape| {
-        left_out(scrape) == 30.0 && names.iter().all(|name| is_up(scrape, name))
+    // The entries are configured nodes of one cluster, so that no node is left out as one that is watched already.
+    let scrape = by_file.wait_for("the one cluster of all entries", SEEN_BOUND, |scrape| {
+        names.iter().all(|name| is_up(scrape, name)) && scrape.has("redis_session_exporter_cluster_nodes", &[])
     });
+    assert_eq!(scrape.all("redis_session_exporter_cluster_nodes", &[]).count(), 1);
+    assert_eq!(scrape.sum("redis_session_exporter_cluster_nodes", &[]), 6.0);
+    assert_eq!(scrape.sum("redis_session_exporter_cluster_nodes_left_out", &[]), 0.0);
     assert_eq!(scrape.all("redis_up", &[]).count(), 6);
     // A key that is named in full is found on the node that has it.
     by_file.wait_for("the keys", SEEN_BOUND, |scrape| {
