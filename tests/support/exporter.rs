@@ -48,43 +48,28 @@ impl Exporter {
 
     /// Starts the daemon with this configuration and further flags.
     pub fn start_with(config: &str, flags: &[&str]) -> Self {
-        let mut output = String::new();
-        for _ in 0..START_ATTEMPTS {
-            let folder = tempfile::tempdir().unwrap();
-            let port = super::free_port();
-            let file = folder.path().join("exporter.yaml");
+        Self::start_as(config, |command, folder| {
+            let file = folder.join("exporter.yaml");
             std::fs::write(&file, config).unwrap();
-            let mut command = command(folder.path());
-            command.arg("--config.file").arg(&file);
-            command
-                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-                .args(flags);
-            let mut process = Process::spawn(command, folder.path());
-            let ready = super::wait_until(START_BOUND, || match process.try_wait() {
-                Some(_) => Some(false),
-                None => http::request(port, "GET", "/-/healthy", &[]).ok().map(|_| true),
-            });
-            if ready == Some(true) {
-                return Self {
-                    port,
-                    process,
-                    folder,
-                    metrics: "/metrics",
-                };
-            }
-            output = process.output();
-        }
-        panic!("the exporter does not start: {output}\n{config}");
+            command.arg("--config.file").arg(&file).args(flags);
+        })
     }
 
     /// Starts the daemon with flags and variables alone, as a container does.
     pub fn start_bare(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_as(&format!("{arguments:?}"), |command, _| {
+            command.args(arguments).envs(variables.iter().copied());
+        })
+    }
+
+    /// Starts the daemon as `prepare` says, in a folder and on a port of its own; another port is tried when that one is taken meanwhile.
+    fn start_as(what: &str, prepare: impl Fn(&mut Command, &Path)) -> Self {
         let mut output = String::new();
         for _ in 0..START_ATTEMPTS {
             let folder = tempfile::tempdir().unwrap();
             let port = super::free_port();
             let mut command = command(folder.path());
-            command.args(arguments).envs(variables.iter().copied());
+            prepare(&mut command, folder.path());
             command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
             let mut process = Process::spawn(command, folder.path());
             let ready = super::wait_until(START_BOUND, || match process.try_wait() {
@@ -101,7 +86,7 @@ impl Exporter {
             }
             output = process.output();
         }
-        panic!("the exporter does not start: {output}\n{arguments:?}");
+        panic!("the exporter does not start: {output}\n{what}");
     }
 
     /// `GET path`.
