@@ -71,7 +71,11 @@ fn run(runtime: &tokio::runtime::Runtime, stream: &Arc<Vec<u8>>, stores: &Arc<[(
         host: "127.0.0.1".to_owned(),
         port,
     };
-    let address = Address { endpoint, database: 0 };
+    let address = Address {
+        endpoint,
+        database: 0,
+        tls: false,
+    };
     let plan = Plan {
         connector: Connector::to_address(address, None, PasswordSource::None),
         number: 1,

@@ -27,3 +27,4 @@ pub mod redis;
 pub mod sessions;
 pub mod snapshot;
 pub mod telemetry;
+pub mod tls;

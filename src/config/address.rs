@@ -241,6 +241,7 @@ fn parse_around_servers(text: &str) -> Result<(ParsedAddress, &str), AddressErro
         address: Address {
             endpoint: unfilled,
             database,
+            tls: false,
         },
         cluster: None,
         username,
@@ -279,6 +280,7 @@ fn parse_unix(text: &str) -> Result<ParsedAddress, AddressError> {
                 path: PathBuf::from(path),
             },
             database,
+            tls: false,
         },
         cluster: None,
         username,

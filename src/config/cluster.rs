@@ -86,6 +86,7 @@ impl ClusterConfig {
         let address = Address {
             endpoint,
             database: self.template.address.database,
+            tls: self.template.address.tls,
         };
         InstanceConfig {
             name: address.default_name(),
@@ -124,6 +125,7 @@ pub(super) fn shown_address(seeds: &[Endpoint], database: u32) -> String {
             let address = Address {
                 endpoint: endpoint.clone(),
                 database: 0,
+                tls: false,
             };
             address.default_name()
         })

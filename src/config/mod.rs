@@ -39,8 +39,10 @@ mod search;
 pub mod source;
 mod stores;
 mod streams;
+pub mod tls;
 mod tree;
 pub mod types;
+pub mod web;
 
 pub use as_file::to_minimal_yaml;
 pub use environment::Environment;
@@ -96,6 +98,8 @@ pub struct InstanceConfig {
     pub username: Option<String>,
     /// Where the password comes from, read again at every connect.
     pub password: PasswordSource,
+    /// How TLS is spoken to the server and to the replicas of `scan_from`, where their addresses ask for it.
+    pub tls: tls::TlsConfig,
     /// Intervals and deadlines.
     pub poll: PollConfig,
     /// How keys are scanned.

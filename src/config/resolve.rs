@@ -319,6 +319,7 @@ fn resolve_instance(
         labels,
         username,
         password,
+        tls: super::tls::TlsConfig::default(),
         poll,
         scan: ScanConfig {
             redis_share: layers

@@ -58,6 +58,8 @@ pub struct Address {
     pub endpoint: Endpoint,
     /// Database that the address names (`/0`); 0 when it names none.
     pub database: u32,
+    /// Whether the server is spoken to over TLS (`rediss://`, `valkeys://`). Unix sockets never are.
+    pub tls: bool,
 }
 
 /// The two kinds of sockets that Redis listens on.
@@ -93,14 +95,15 @@ impl Address {
 }
 
 impl std::fmt::Display for Address {
-    /// The normalised form without user information: `redis://host:6379/0`, `unix:///run/redis.sock`. It reads back as
-    /// the same address.
+    /// The normalised form without user information: `redis://host:6379/0`, `rediss://host:6380/0`, `unix:///run/redis.sock`. It
+    /// reads back as the same address.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "rediss" } else { "redis" };
         match &self.endpoint {
             Endpoint::Tcp { host, port } if host.contains(':') => {
-                write!(formatter, "redis://[{host}]:{port}/{}", self.database)
+                write!(formatter, "{scheme}://[{host}]:{port}/{}", self.database)
             }
-            Endpoint::Tcp { host, port } => write!(formatter, "redis://{host}:{port}/{}", self.database),
+            Endpoint::Tcp { host, port } => write!(formatter, "{scheme}://{host}:{port}/{}", self.database),
             Endpoint::Unix { path } => {
                 let path = path.display().to_string();
                 let path = percent_encoding::utf8_percent_encode(&path, &PATH_ENCODED);

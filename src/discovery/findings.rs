@@ -193,6 +193,7 @@ fn name(endpoint: &Endpoint) -> String {
     crate::config::types::Address {
         endpoint: endpoint.clone(),
         database: 0,
+        tls: false,
     }
     .default_name()
 }

@@ -7,6 +7,7 @@ use super::password::{Reading, read_password};
 use super::reason::Reason;
 use super::reply::Command;
 use super::resolve::{Lookup, resolve};
+use super::tls::TlsHandshake;
 use super::transport::Transport;
 use crate::config::InstanceConfig;
 use crate::config::network::Network;
@@ -64,6 +65,8 @@ pub struct Handshake {
     /// The addresses that the host stands for, in the resolver's order, whichever of them was connected to; empty for a unix socket and
     /// when the name was not resolved.
     pub addresses: Vec<IpAddr>,
+    /// What the TLS handshake showed; `None` without TLS and when it was not reached.
+    pub tls: Option<TlsHandshake>,
 }
 
 impl Handshake {

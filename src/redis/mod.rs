@@ -18,6 +18,7 @@ pub mod reply;
 mod resolve;
 pub mod resp;
 pub mod subscriber;
+pub mod tls;
 mod transport;
 
 #[cfg(test)]
@@ -33,3 +34,4 @@ pub use reason::Reason;
 pub use refusal::{Unavailable, denies_database, names_another_node, sanitised_code, unavailability};
 pub use reply::{Command, Reply};
 pub use subscriber::{Message, Subscriber};
+pub use tls::{TlsHandshake, TlsReason};

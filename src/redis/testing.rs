@@ -98,6 +98,7 @@ pub(crate) fn address(socket: SocketAddr, database: u32) -> Address {
             port: socket.port(),
         },
         database,
+        tls: false,
     }
 }
 

@@ -24,10 +24,12 @@ pub(in super::super) fn config(name: &str, port: u16) -> InstanceConfig {
                 port,
             },
             database: 0,
+            tls: false,
         },
         discovered: None,
         username: None,
         password: PasswordSource::None,
+        tls: Default::default(),
         poll: PollConfig {
             ping_interval: 5 * second,
             info_interval: 15 * second,

@@ -249,7 +249,15 @@ async fn names_are_resolved_and_addresses_are_not() {
             host: host.to_owned(),
             port: socket.port(),
         };
-        Connector::to_address(Address { endpoint, database: 0 }, None, PasswordSource::None)
+        Connector::to_address(
+            Address {
+                endpoint,
+                database: 0,
+                tls: false,
+            },
+            None,
+            PasswordSource::None,
+        )
     };
     let (_connection, handshake) = named("localhost").connect(soon()).await.unwrap();
     assert_eq!(phases(&handshake), [Phase::Dns, Phase::Tcp, Phase::Auth]);
@@ -268,6 +276,7 @@ async fn unix_sockets_are_connected_in_the_phase_tcp() {
         Address {
             endpoint: Endpoint::Unix { path: path.clone() },
             database: 0,
+            tls: false,
         },
         None,
         PasswordSource::None,
@@ -309,6 +318,7 @@ async fn a_full_backlog_of_a_unix_socket_times_out() {
     let address = Address {
         endpoint: Endpoint::Unix { path },
         database: 0,
+        tls: false,
     };
     let connector = Connector::to_address(address, None, PasswordSource::None);
     let (handshake, error) = connector.connect(within(100)).await.unwrap_err();
