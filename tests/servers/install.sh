@@ -2,7 +2,7 @@
 # Installs the servers and tools that the tests, `make run` and the matrix run against.
 #
 #   install.sh            what `make test` needs: redis-server, prometheus (for promtool), prometheus-redis-exporter, curl,
-#                         python3 with yaml
+#                         openssl, python3 with yaml
 #   install.sh --run      what `make run` needs: redis-server, curl
 #   install.sh --bench    what `make bench` needs on top: wrk
 #   install.sh --libraries
@@ -92,7 +92,7 @@ ensure_packages() {
 
 install_for_tests() {
     ensure_packages \
-        cc gcc /usr/include/stdlib.h libc6-dev curl curl \
+        cc gcc /usr/include/stdlib.h libc6-dev curl curl openssl openssl \
         /usr/bin/python3 python3 /usr/lib/python3/dist-packages/yaml python3-yaml \
         redis-server redis-server prometheus prometheus prometheus-redis-exporter prometheus-redis-exporter
     # Up to Debian 13 promtool came with prometheus, since then it is a package of its own.

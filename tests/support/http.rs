@@ -1,5 +1,6 @@
 //! A tiny blocking HTTP client, independent of the exporter's server library.
 
+use super::tls::TlsClient;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -48,8 +49,29 @@ impl Response {
 
 /// Sends a request and reads the whole answer.
 pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Response> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    exchange(stream, port, method, path, headers)
+}
+
+/// The same over TLS. A handshake that fails is an error, and so is an answer that ends without TLS's own farewell: it may have been cut.
+pub fn https_request(
+    port: u16,
+    tls: &TlsClient,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Response> {
+    exchange(tls.connect(port)?, port, method, path, headers)
+}
+
+fn exchange(
+    mut stream: impl Read + Write,
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Response> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

@@ -2,6 +2,7 @@
 //! what it serves. Everything looks at the exporter from outside.
 #![allow(dead_code, reason = "each of the two test targets uses its own part of this")]
 
+pub mod certificates;
 pub mod config;
 pub mod evidence;
 pub mod exporter;
@@ -13,6 +14,7 @@ pub mod redis_cluster;
 pub mod redis_server;
 pub mod resp;
 pub mod scrape;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -1,5 +1,6 @@
 //! Real `redis-server` (or `valkey-server`) children.
 
+use super::certificates::{self, Issued};
 use super::process::Process;
 use super::resp::{Client, Reply};
 use std::path::PathBuf;
@@ -15,12 +16,55 @@ const START_ATTEMPTS: usize = 3;
 /// A server on a free port and on a unix socket, in a folder of its own, gone when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
-    /// The port on 127.0.0.1.
+    /// The plain port on 127.0.0.1; 0 when there is none.
     pub port: u16,
+    /// The port on 127.0.0.1 that speaks TLS; 0 when there is none.
+    pub tls_port: u16,
     process: Option<Process>,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     password: Option<String>,
+}
+
+/// How a server speaks TLS, beside its unix socket.
+#[derive(Debug, Clone)]
+pub struct ServerTls<'a> {
+    /// What it shows.
+    pub identity: &'a Issued,
+    /// `tls-auth-clients`: `no`, `optional` or `yes`.
+    pub auth_clients: &'a str,
+    /// PEM of the authorities whose client certificates it accepts.
+    pub client_authorities: Option<&'a str>,
+    /// Whether it has a plain port too.
+    pub plain: bool,
+}
+
+impl<'a> ServerTls<'a> {
+    /// TLS alone, and no question for a client certificate.
+    pub fn showing(identity: &'a Issued) -> Self {
+        Self {
+            identity,
+            auth_clients: "no",
+            client_authorities: None,
+            plain: false,
+        }
+    }
+
+    /// Client certificates of these authorities (PEM) are demanded.
+    pub fn demanding(identity: &'a Issued, client_authorities: &'a str) -> Self {
+        Self {
+            auth_clients: "yes",
+            client_authorities: Some(client_authorities),
+            ..Self::showing(identity)
+        }
+    }
+
+    /// With a plain port beside that of TLS.
+    pub fn and_plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
 }
 
 impl RedisServer {
@@ -31,23 +75,56 @@ impl RedisServer {
 
     /// A server with further arguments, e.g. `["--maxclients", "10"]`.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::new(arguments).start_somewhere(true, false)
+    }
+
+    /// A server that speaks TLS, with further arguments.
+    pub fn start_tls(tls: &ServerTls<'_>, arguments: &[&str]) -> Self {
+        Self::start_tls_with(tls, arguments, &[])
+    }
+
+    /// The same with variables of its environment, e.g. `OPENSSL_CONF`.
+    pub fn start_tls_with(tls: &ServerTls<'_>, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut server = Self::new(arguments);
+        server.variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (certificate, key) = tls.identity.write(server.folder.path(), "server");
+        server.set_argument("--tls-cert-file", &certificate.to_string_lossy());
+        server.set_argument("--tls-key-file", &key.to_string_lossy());
+        server.set_argument("--tls-auth-clients", tls.auth_clients);
+        if let Some(authorities) = tls.client_authorities {
+            let file = certificates::replace(&server.path("clients.crt"), authorities);
+            server.set_argument("--tls-ca-cert-file", &file.to_string_lossy());
+        }
+        server.start_somewhere(tls.plain, true)
+    }
+
+    fn new(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let password = arguments
             .iter()
             .position(|argument| argument == "--requirepass")
             .map(|at| arguments[at + 1].clone());
-        let mut server = Self {
+        Self {
             port: 0,
+            tls_port: 0,
             process: None,
             folder: tempfile::tempdir().unwrap(),
             arguments,
+            variables: Vec::new(),
             password,
-        };
+        }
+    }
+
+    fn start_somewhere(mut self, plain: bool, tls: bool) -> Self {
         let mut output = String::new();
         for _ in 0..START_ATTEMPTS {
-            server.port = super::free_port();
-            match server.launch() {
-                Ok(()) => return server,
+            self.port = if plain { super::free_port() } else { 0 };
+            self.tls_port = if tls { super::free_port() } else { 0 };
+            match self.launch() {
+                Ok(()) => return self,
                 Err(said) => output = said,
             }
         }
@@ -56,14 +133,8 @@ impl RedisServer {
 
     /// A server on this port.
     pub fn start_on(port: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Self {
-            port,
-            process: None,
-            folder,
-            arguments: Vec::new(),
-            password: None,
-        };
+        let mut server = Self::new(&[]);
+        server.port = port;
         server.start_again();
         server
     }
@@ -97,13 +168,17 @@ impl RedisServer {
         ]);
         // Tests may make the server sleep; the exporter never does.
         command.args(["--enable-debug-command", "yes"]);
+        if self.tls_port != 0 {
+            command.args(["--tls-port", &self.tls_port.to_string()]);
+        }
         command.args(&self.arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command, self.folder.path());
-        let port = self.port;
         let answered = super::wait_until(START_BOUND, || match process.try_wait() {
             Some(_) => Some(false),
             // LOADING or NOAUTH are answers too.
-            None => Client::connect(port)
+            None => self
+                .connect()
                 .and_then(|mut client| client.send(&[b"PING"]).and_then(|()| client.read()))
                 .ok()
                 .map(|_| true),
@@ -114,6 +189,27 @@ impl RedisServer {
         } else {
             Err(process.output())
         }
+    }
+
+    /// A connection without credentials: over the plain port, else over the unix socket, which all servers have.
+    fn connect(&self) -> std::io::Result<Client> {
+        match self.port {
+            0 => Client::connect_unix(&self.socket()),
+            port => Client::connect(port),
+        }
+    }
+
+    /// Shows another certificate to new connections, as an operator has it do so: new files, and CONFIG SET, which reads them.
+    pub fn show(&self, identity: &Issued) {
+        let (certificate, key) = identity.write(self.folder.path(), "server");
+        self.command(&[
+            "CONFIG",
+            "SET",
+            "tls-cert-file",
+            &certificate.to_string_lossy(),
+            "tls-key-file",
+            &key.to_string_lossy(),
+        ]);
     }
 
     /// Stops it and starts it again on the same port.
@@ -152,6 +248,12 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// `rediss://127.0.0.1:port`, of its TLS port.
+    pub fn tls_address(&self) -> String {
+        assert_ne!(self.tls_port, 0, "this server speaks no TLS");
+        format!("rediss://127.0.0.1:{}", self.tls_port)
+    }
+
     /// Path of its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
@@ -164,7 +266,7 @@ impl RedisServer {
 
     /// A connection, authenticated when the server was started with `--requirepass`.
     pub fn client(&self) -> Client {
-        let mut client = Client::connect(self.port).unwrap();
+        let mut client = self.connect().unwrap();
         if let Some(password) = &self.password {
             client.command(&["AUTH", password]);
         }

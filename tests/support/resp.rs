@@ -1,7 +1,10 @@
 //! A tiny blocking Redis client, independent of the exporter's own.
 
+use super::tls::TlsClient;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest time a test waits for one reply.
@@ -51,10 +54,15 @@ impl Reply {
     }
 }
 
+/// What a client speaks over: TCP, a unix socket, or TLS.
+trait Stream: Read + Write + Send + std::fmt::Debug {}
+
+impl<T: Read + Write + Send + std::fmt::Debug> Stream for T {}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
 }
 
 impl Client {
@@ -63,9 +71,25 @@ impl Client {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            reader: BufReader::new(stream),
-        })
+        Ok(Self::over(stream))
+    }
+
+    /// Connects to a unix socket.
+    pub fn connect_unix(path: &Path) -> std::io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self::over(stream))
+    }
+
+    /// Connects to a port of the loopback interface that speaks TLS.
+    pub fn connect_tls(port: u16, tls: &TlsClient) -> std::io::Result<Self> {
+        Ok(Self::over(tls.connect(port)?))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Self {
+        Self {
+            reader: BufReader::new(Box::new(stream)),
+        }
     }
 
     /// Sends a command without waiting for its reply.
