@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 STAGES := lint unit servers e2e package
 
-.PHONY: help run test $(STAGES) matrix bench soak docs fixtures
+.PHONY: help run test $(STAGES) matrix bench soak sbom docs fixtures
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9$$()A-Z]+:.*## / { sub(/\$$\(STAGES\)/, "lint unit servers e2e package", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ soak: ## every fault in a loop for SOAK_SECONDS (default 1200): memory, tasks an
 	@tests/servers/install.sh
 	cargo build --locked --release
 	@tests/soak/soak.py
+
+sbom: ## write target/redis-session-exporter.cdx.json: what is linked into the release binary (CycloneDX)
+	@deploy/sbom.sh
 
 docs: ## write docs/metrics.md again from the descriptors
 	cargo run --locked --quiet -- catalogue --markdown >docs/metrics.md.new

@@ -26,7 +26,8 @@ check_dependencies() {
     cargo deny --locked -L error check licenses bans sources
     # The advisory database is a git clone. Where it cannot be fetched the rest still counts, and the gap is said.
     if cargo deny -L off fetch db >/dev/null 2>&1; then
-        cargo deny --locked -L error check --disable-fetch advisories
+        # Offline, since it was fetched a moment ago.
+        cargo deny --locked --offline -L error check advisories
     else
         echo "NOT CHECKED: the advisory database (github.com/RustSec/advisory-db) cannot be fetched from here"
     fi
@@ -63,6 +64,7 @@ stage_package() (
     ls -l "$binary"
     deploy/prove-static.sh "$binary"
     deploy/check.sh "$binary"
+    deploy/sbom.sh
 )
 
 # The same tests against each server that Debian packages. The variables name the program that a test starts.

@@ -4,9 +4,12 @@
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::names::{Scope, nearest};
+use super::paths;
 use super::pattern::IdPattern;
 use super::problem::{Place, Problems};
+use super::schema::MAX_PATH_BYTES;
 use super::tree::{Entry, Kind, Node};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,6 +60,15 @@ pub(super) struct Text {
     pub(super) text: Rc<str>,
     /// Whether it came from an environment variable.
     pub(super) substituted: bool,
+}
+
+/// A path after `${NAME}/` at its beginning was replaced.
+pub(super) struct PathText {
+    pub(super) path: Rc<str>,
+    /// As it stands in the file, or in the variable that stands there.
+    pub(super) written: Text,
+    /// Whether there was something to replace, so that the written path begins with a name of a variable and may be shown.
+    pub(super) is_prefixed: bool,
 }
 
 /// What a text may be.
@@ -252,9 +264,45 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The path of a file: a scalar, with `${NAME}/` at its beginning replaced ([`paths`]). Empty where it is written so.
+    pub(super) fn path_text(&mut self, field: &Field<'_>) -> Option<PathText> {
+        let written = self.scalar(field)?;
+        let plain = |written: Text| PathText {
+            path: Rc::clone(&written.text),
+            written,
+            is_prefixed: false,
+        };
+        // What a variable holds is not replaced again.
+        if written.substituted {
+            return Some(plain(written));
+        }
+        match paths::expanded(&written.text, self.environment) {
+            Ok(Cow::Borrowed(_)) => Some(plain(written)),
+            Ok(Cow::Owned(path)) => Some(PathText {
+                path: Rc::from(path),
+                is_prefixed: true,
+                written,
+            }),
+            Err(error) => {
+                self.refuse(field, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The path of a file, which is not empty, not longer than Linux takes, and holds no control characters.
+    pub(super) fn path(&mut self, field: &Field<'_>) -> Option<String> {
+        let text = self.path_text(field)?.path;
+        self.kept(field, &text, &TextRule::line(MAX_PATH_BYTES))
+    }
+
     /// A text that keeps a rule.
     pub(super) fn text(&mut self, field: &Field<'_>, rule: &TextRule) -> Option<String> {
         let text = self.scalar(field)?.text;
+        self.kept(field, &text, rule)
+    }
+
+    fn kept(&mut self, field: &Field<'_>, text: &str, rule: &TextRule) -> Option<String> {
         if text.is_empty() && !rule.may_be_empty {
             self.refuse(field, "is empty; write a text, or remove the key");
             return None;
@@ -267,7 +315,7 @@ impl<'a> Decoder<'a> {
             self.refuse(field, "contains a line break or another control character; remove it");
             return None;
         }
-        Some(text.as_ref().to_owned())
+        Some(text.to_owned())
     }
 
     /// A duration.
@@ -439,7 +487,7 @@ pub(super) fn shown_key<'n>(mapping: &Node, entry: &'n Entry) -> Option<&'n str>
 /// Keys whose values are or hold secrets.
 const SECRET_KEYS: [&str; 2] = ["password", "address"];
 
-fn is_variable_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -4,7 +4,6 @@ use super::decode::{Decoder, Field, Fields, TextRule};
 use super::names::Scope;
 use super::optional::LuaScript;
 use super::problem::Place;
-use super::schema::MAX_PATH_BYTES;
 use super::tree::Kind;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +68,7 @@ fn script(decoder: &mut Decoder<'_>, item: &Field<'_>, directory: &Path) -> Opti
         }
         return None;
     };
-    let written = decoder.text(path, &TextRule::line(MAX_PATH_BYTES))?;
+    let written = decoder.path(path)?;
     let name = match fields.get("name") {
         Some(field) => decoder.text(field, &TextRule::line(MAX_FILENAME_BYTES))?,
         None if written.len() > MAX_FILENAME_BYTES => {

@@ -26,6 +26,7 @@ pub mod optional;
 mod own_metrics;
 pub mod password_file;
 pub mod password_map;
+pub mod paths;
 pub mod pattern;
 pub mod peer_flags;
 mod peer_limits;

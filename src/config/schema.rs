@@ -376,20 +376,26 @@ fn password(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) ->
         ));
     }
     let field = file?;
-    let Some(text) = decoder.scalar(field) else {
+    let Some(text) = decoder.path_text(field) else {
         return Some(located(field, none));
     };
-    if text.text.is_empty() || text.text.len() > MAX_PATH_BYTES || text.text.chars().any(char::is_control) {
+    if text.path.is_empty() || text.path.len() > MAX_PATH_BYTES || text.path.chars().any(char::is_control) {
         decoder.refuse(
             field,
             "is not the path of a file; write for example `/run/secrets/redis`",
         );
         return Some(located(field, none));
     }
-    let source = match password_map::checked(directory, &text.text) {
+    let source = match password_map::checked(directory, &text.path) {
         Ok(source) => source,
         Err(failure) => {
-            decoder.refuse(field, failure.sentence(&text.text, text.substituted));
+            let written = &text.written;
+            let sentence = if text.is_prefixed {
+                failure.about(&format!("the file {}", written.text))
+            } else {
+                failure.sentence(&written.text, written.substituted)
+            };
+            decoder.refuse(field, sentence);
             none
         }
     };

@@ -31,6 +31,7 @@ fn environment() -> Environment {
         ("NUMBER", "12"),
         ("SHARE", "0.25"),
         ("SWITCH", "off"),
+        ("FOLDER", "/nonexistent"),
     ])
 }
 
@@ -515,4 +516,23 @@ fn clusters_are_templates_of_their_nodes() {
         None,
     );
     assert_eq!((node.name.as_str(), node.address.database), ("10.0.0.7:1", 2));
+}
+
+#[test]
+fn paths_may_begin_with_the_folder_that_a_variable_names() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("redis"), "hunter2\n").unwrap();
+    std::fs::write(folder.path().join("queues.lua"), "return {}").unwrap();
+    let text = "instances:\n  - address: redis://h\n    password_file: ${CREDENTIALS_DIRECTORY}/redis\n    lua: [\"${CREDENTIALS_DIRECTORY}/queues.lua\"]\n";
+    let path = folder.path().to_str().unwrap();
+    let environment = Environment::of_pairs(&[("CREDENTIALS_DIRECTORY", path)]);
+    // A folder of the file itself must not get in between.
+    let loaded = load_str(text, "f", Path::new("/etc/x"), &environment).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let instance = &loaded.config.instances[0];
+    assert_eq!(instance.password, PasswordSource::File(folder.path().join("redis")));
+    assert_eq!(instance.optional.lua[0].file, folder.path().join("queues.lua"));
+    let shown = to_redacted_yaml(&loaded.config);
+    let again = load_str(&shown, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();
+    assert_eq!(again.config, loaded.config, "what is shown needs the variable no more");
 }
