@@ -2,9 +2,16 @@
 
 use std::path::PathBuf;
 
-/// Text that must never be shown. `Debug` and `Display` print `<secret>`.
+/// Text that must never be shown. `Debug` and `Display` print `<secret>`. Its memory is overwritten when it is dropped; that of the text
+/// which it was taken from, and of the packet that carries it to the server, is not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
 
 /// What is shown in place of every secret.
 pub const SECRET_PLACEHOLDER: &str = "<secret>";

@@ -37,6 +37,7 @@ mod lua;
 mod lua_patterns;
 mod operations;
 mod optional_info;
+mod password_rotation;
 mod peer_faults;
 mod permissions;
 mod reload;

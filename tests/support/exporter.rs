@@ -48,10 +48,16 @@ impl Exporter {
 
     /// Starts the daemon with this configuration and further flags.
     pub fn start_with(config: &str, flags: &[&str]) -> Self {
+        Self::start_in(config, flags, &[])
+    }
+
+    /// Starts the daemon with this configuration, further flags and variables.
+    pub fn start_in(config: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::start_as(config, |command, folder| {
             let file = folder.join("exporter.yaml");
             std::fs::write(&file, config).unwrap();
             command.arg("--config.file").arg(&file).args(flags);
+            command.envs(variables.iter().copied());
         })
     }
 
