@@ -81,7 +81,7 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
         catalogue: Arc::new(catalogue::exposition()),
         hooks: Hooks {
             redacted_yaml: config::to_redacted_yaml,
-            normalise_address: config::address::normalise,
+            addresses_meant: config::address::meant_by,
         },
     }));
     let mut reloader = Reloader::new(READ_LIMIT, move || config::load(&source, &Environment::of_process()));

@@ -3,10 +3,12 @@
 //! | form | meaning |
 //! |---|---|
 //! | `redis://[user:password@]host[:port][/database]` | TCP; `valkey://` is the same |
-//! | `[user:password@]host[:port][/database]` | the same without a scheme |
+//! | `rediss://[user:password@]host[:port][/database]` | TLS over TCP; `valkeys://` is the same |
+//! | `[user:password@]host[:port][/database]` | `redis://` without its scheme |
 //! | `unix://[user:password@]/path[?db=N]` | unix socket; `redis+unix://` and `valkey+unix://` are the same |
 //! | `/path` | the same without a scheme |
 //! | `redis-cluster://[user:password@]host[:port][,host[:port]...][/database]` | a cluster, by some of its nodes; `valkey-cluster://` is the same |
+//! | `rediss-cluster://...` | the same over TLS; `valkeys-cluster://` is the same |
 //!
 //! Passwords that were not percent-encoded work wherever they can be told from the rest: user information ends at the last
 //! `@` (for sockets: the last `@` before a `/`), the user ends at the first `:`, and a `%` without two hexadecimal digits
@@ -17,7 +19,8 @@ use super::types::{Address, Endpoint, Secret};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
-/// Redis' own port.
+/// Redis' own port. `rediss://` has no other one: redis-cli 7.0, redis-py, go-redis and node-redis all take 6379 where it names none,
+/// since Redis has no default for `tls-port`.
 pub const DEFAULT_PORT: u16 = 6379;
 
 /// Highest database number. Redis has 16 databases unless `databases` says otherwise; 65,535 is more than anybody runs and
@@ -66,10 +69,19 @@ pub enum AddressError {
     #[error("contains a space or a control character; percent-encode it if it belongs to the password")]
     Unprintable,
     /// A scheme of the contract that comes with a later version.
-    #[error("uses `{0}://`, which is not known to this version; {why}", why = later_in_words(.0))]
-    LaterScheme(&'static str),
+    #[error(
+        "uses `{scheme}://`, which is not known to this version; name the servers themselves as instances, by `{of_servers}://`; a Sentinel is one too"
+    )]
+    LaterScheme {
+        /// The scheme.
+        scheme: &'static str,
+        /// The scheme of the servers behind it.
+        of_servers: &'static str,
+    },
     /// Any other scheme.
-    #[error("has an unknown scheme; use `redis://`, `valkey://`, `unix://`, or `host:port` without a scheme")]
+    #[error(
+        "has an unknown scheme; use `redis://`, `rediss://` (TLS), `valkey://`, `unix://`, or `host:port` without a scheme"
+    )]
     UnknownScheme,
     /// Nothing before the port.
     #[error("names no host; write for example `redis://127.0.0.1:6379`")]
@@ -94,6 +106,11 @@ pub enum AddressError {
     /// `?...` behind a TCP address.
     #[error("has options behind a `?`, of which none is known; remove them")]
     Options,
+    /// `?ssl=true` and its like behind a TCP address: what clients wrote before there was `rediss://`.
+    #[error(
+        "asks for TLS, or says how it is spoken, behind a `?`; write the scheme `rediss://`, and what is to be trusted as `tls:` beside the address (`ca_file`, `cert_file`, `key_file`, `server_name`, `insecure_skip_verify`)"
+    )]
+    TlsOptions,
     /// A socket's path that does not begin with `/`.
     #[error("needs an absolute path; write for example `unix:///run/redis/redis.sock`, with three slashes")]
     RelativePath,
@@ -108,24 +125,6 @@ pub enum AddressError {
     /// Percent escapes that make no text.
     #[error("has percent escapes that do not decode to UTF-8 text; put such a password into a `password_file`")]
     NotText,
-}
-
-/// What follows from a scheme of a later version.
-fn later_in_words(scheme: &str) -> String {
-    let (tls, several) = (
-        scheme.starts_with("rediss") || scheme.starts_with("valkeys"),
-        scheme.ends_with("-sentinel"),
-    );
-    let mut words = Vec::new();
-    if tls {
-        words.push("TLS is not in it yet: a server that takes TLS alone is out of its reach but through a tunnel (stunnel, a sidecar); over `redis://` the password and everything else travel in the clear");
-    }
-    if several {
-        words.push("name the servers themselves as instances; a Sentinel is one too, by `redis://`");
-    } else if !tls {
-        words.push("use `redis://`, `valkey://` or `unix://`");
-    }
-    words.join("; ")
 }
 
 /// Reads an address in any of the forms of the table above.
@@ -144,22 +143,57 @@ pub fn parse_address(text: &str) -> Result<ParsedAddress, AddressError> {
     }
     match split_scheme(text) {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "redis" | "valkey" => parse_tcp(rest),
-            "redis-cluster" | "valkey-cluster" => parse_cluster(rest),
+            "redis" | "valkey" => parse_tcp(rest, Layer::Plain),
+            "rediss" | "valkeys" => parse_tcp(rest, Layer::Tls),
+            "redis-cluster" | "valkey-cluster" => parse_cluster(rest, Layer::Plain),
+            "rediss-cluster" | "valkeys-cluster" => parse_cluster(rest, Layer::Tls),
             "unix" | "redis+unix" | "valkey+unix" => parse_unix(rest),
-            other => Err(later_scheme(other).map_or(AddressError::UnknownScheme, AddressError::LaterScheme)),
+            other => Err(
+                later_scheme(other).map_or(AddressError::UnknownScheme, |(scheme, of_servers)| {
+                    AddressError::LaterScheme { scheme, of_servers }
+                }),
+            ),
         },
         None if text.starts_with('/') => parse_unix(text),
-        None => parse_tcp(text),
+        None => parse_tcp(text, Layer::Plain),
     }
 }
 
-/// The normalised address of a text without its user information, to compare a probe's `target` with what is configured;
-/// `None` when the text is no address. Hosts are lower-cased, IPv6 addresses take their shortest form (RFC 5952), a
-/// missing port is 6379 and a missing database 0. The address of a cluster is that of no instance.
+/// What is spoken over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    /// RESP itself.
+    Plain,
+    /// RESP inside of TLS.
+    Tls,
+}
+
+/// The normalised address of a text without its user information; `None` when the text is no address. Hosts are lower-cased,
+/// IPv6 addresses take their shortest form (RFC 5952), a missing port is 6379 and a missing database 0. The address of a cluster is
+/// that of no instance.
 pub fn normalise(text: &str) -> Option<Address> {
     let parsed = parse_address(text).ok()?;
     parsed.cluster.is_none().then_some(parsed.address)
+}
+
+/// The normalised addresses that a text may mean, to compare a probe's `target` with what is configured, the likeliest first; none
+/// when the text is no address. A text with a scheme means that scheme. `host:port` alone means the server there, whichever of the two
+/// is spoken to it: a port speaks one of them, and jobs made for exporters of other kinds write their targets so. Should both be
+/// configured, it means `redis://`, as it does in the configuration.
+pub fn meant_by(text: &str) -> Vec<Address> {
+    let Some(address) = normalise(text) else {
+        return Vec::new();
+    };
+    let over_tls = (!names_scheme(text) && matches!(address.endpoint, Endpoint::Tcp { .. })).then(|| Address {
+        tls: true,
+        ..address.clone()
+    });
+    std::iter::once(address).chain(over_tls).collect()
+}
+
+/// Whether an address says how it is spoken to, as `host:port` alone does not.
+pub(super) fn names_scheme(text: &str) -> bool {
+    split_scheme(text).is_some() || text.starts_with('/')
 }
 
 /// The normalised form of a host without its port, as a server announces it: an IP address (IPv6 without brackets) or a name that the
@@ -181,8 +215,8 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     (first_is_letter && rest_fits).then_some((scheme, rest))
 }
 
-fn parse_tcp(text: &str) -> Result<ParsedAddress, AddressError> {
-    let (parsed, server) = parse_around_servers(text)?;
+fn parse_tcp(text: &str, layer: Layer) -> Result<ParsedAddress, AddressError> {
+    let (parsed, server) = parse_around_servers(text, layer)?;
     let (host, port) = split_port(server)?;
     Ok(ParsedAddress {
         address: Address {
@@ -194,8 +228,8 @@ fn parse_tcp(text: &str) -> Result<ParsedAddress, AddressError> {
 }
 
 /// Several servers of one cluster with the same credentials and database.
-fn parse_cluster(text: &str) -> Result<ParsedAddress, AddressError> {
-    let (parsed, servers) = parse_around_servers(text)?;
+fn parse_cluster(text: &str, layer: Layer) -> Result<ParsedAddress, AddressError> {
+    let (parsed, servers) = parse_around_servers(text, layer)?;
     let mut seeds = Vec::new();
     for server in servers.split(',') {
         let (host, port) = split_port(server)?;
@@ -219,12 +253,19 @@ fn parse_cluster(text: &str) -> Result<ParsedAddress, AddressError> {
 }
 
 /// What stands before and behind the servers of an address, with an endpoint that is yet to be filled in, and the servers.
-fn parse_around_servers(text: &str) -> Result<(ParsedAddress, &str), AddressError> {
+fn parse_around_servers(text: &str, layer: Layer) -> Result<(ParsedAddress, &str), AddressError> {
     let (user_information, server) = match text.rsplit_once('@') {
         Some((user_information, server)) => (Some(user_information), server),
         None => (None, text),
     };
-    if server.contains('?') || server.contains('#') {
+    if let Some((_, options)) = server.split_once('?') {
+        return Err(if is_about_tls(options) {
+            AddressError::TlsOptions
+        } else {
+            AddressError::Options
+        });
+    }
+    if server.contains('#') {
         return Err(AddressError::Options);
     }
     let (servers, database) = match server.split_once('/') {
@@ -241,13 +282,24 @@ fn parse_around_servers(text: &str) -> Result<(ParsedAddress, &str), AddressErro
         address: Address {
             endpoint: unfilled,
             database,
-            tls: false,
+            tls: layer == Layer::Tls,
         },
         cluster: None,
         username,
         password,
     };
     Ok((parsed, servers))
+}
+
+/// Whether an option's name is one by which clients ask for TLS or say what they trust: `ssl`, `ssl_cert_reqs` (redis-py),
+/// `tls`, `tls-ca-cert`, `sslmode`, `insecure`, `skip_verify` (go-redis), `verifyPeer` (Lettuce), `cacert`.
+fn is_about_tls(options: &str) -> bool {
+    options.split(['&', ';']).any(|option| {
+        let name = option.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        ["ssl", "tls", "insecure", "verify", "cert"]
+            .iter()
+            .any(|word| name.contains(word))
+    })
 }
 
 fn parse_unix(text: &str) -> Result<ParsedAddress, AddressError> {
@@ -421,6 +473,9 @@ mod tests {
             ("[fe80::1%25eth0]:1", "redis://[fe80::1%eth0]:1/0"),
             ("unix:///run/redis.sock", "unix:///run/redis.sock"),
             ("/run/redis.sock", "unix:///run/redis.sock"),
+            ("rediss://h", "rediss://h:6379/0"),
+            ("VALKEYS://u:p@Cache.Example:6380/2", "rediss://cache.example:6380/2"),
+            ("rediss://[2001:DB8::1]", "rediss://[2001:db8::1]:6379/0"),
             ("redis+unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
             ("valkey+unix://u:p@/run/a%20b.sock", "unix:///run/a%20b.sock"),
             ("unix:///run/what%3F.sock", "unix:///run/what%3F.sock"),
@@ -447,6 +502,7 @@ mod tests {
             ("redis://u:@h", some("u", "")),
             ("unix://u:p@ss@/run/so@ck", some("u", "p@ss")),
             ("unix://:/p@/run/s", only("/p")),
+            ("rediss://u:p@ss/?w#rd%@h:1/2", some("u", "p@ss/?w#rd%")),
             ("redis://u@h", (Some("u".to_owned()), None)),
             ("redis://@h", (None, None)),
             ("redis://:@h", (None, None)),
@@ -481,8 +537,34 @@ mod tests {
             ("redis://a,b", BadHost),
             ("redis://a b", Unprintable),
             ("redis://a\n", Unprintable),
-            ("rediss://h", LaterScheme("rediss")),
-            ("redis-sentinel://h:1,h:2", LaterScheme("redis-sentinel")),
+            ("redis://h?ssl=true", TlsOptions),
+            ("redis://:p@h:1/0?x=1&SSL_cert_reqs=none", TlsOptions),
+            ("rediss://h?insecure", TlsOptions),
+            ("rediss://h?skip_verify=true", TlsOptions),
+            ("rediss://h?x=ssl", Options),
+            (
+                "rediss-sentinel://h:1,h:2",
+                LaterScheme {
+                    scheme: "rediss-sentinel",
+                    of_servers: "rediss",
+                },
+            ),
+            (
+                "redis-sentinel://h:1,h:2",
+                LaterScheme {
+                    scheme: "redis-sentinel",
+                    of_servers: "redis",
+                },
+            ),
+            (
+                "valkeys-sentinel://h",
+                LaterScheme {
+                    scheme: "valkeys-sentinel",
+                    of_servers: "valkeys",
+                },
+            ),
+            ("rediss+unix:///run/redis.sock", UnknownScheme),
+            ("rediss:///run/redis.sock", BadDatabase),
             ("http://h", UnknownScheme),
             ("unix://run/redis.sock", RelativePath),
             ("unix:///run/redis.sock?x=1", BadDatabase),
@@ -512,12 +594,38 @@ mod tests {
         assert_eq!(normalise("http://169.254.169.254/"), None);
     }
 
+    #[test]
+    fn a_scheme_is_part_of_a_target_and_a_bare_one_means_both() {
+        let meant = |text: &str| -> Vec<String> { meant_by(text).iter().map(ToString::to_string).collect() };
+        assert_eq!(meant("h"), ["redis://h:6379/0", "rediss://h:6379/0"]);
+        assert_eq!(meant("H:1/3"), ["redis://h:1/3", "rediss://h:1/3"]);
+        assert_eq!(meant("valkey://h"), ["redis://h:6379/0"]);
+        assert_eq!(meant("rediss://u:p@h"), ["rediss://h:6379/0"]);
+        assert_eq!(meant("/run/redis.sock"), ["unix:///run/redis.sock"]);
+        assert_eq!(meant("rediss-cluster://h"), [""; 0]);
+        assert_eq!(meant("h?x"), [""; 0]);
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_are_all_spoken_to_alike() {
+        for (text, tls) in [
+            ("redis-cluster://a,b:1", false),
+            ("rediss-cluster://a,b:1", true),
+            ("VALKEYS-CLUSTER://a,b:1/0", true),
+        ] {
+            let parsed = parse_address(text).unwrap();
+            assert_eq!((parsed.address.tls, parsed.cluster.unwrap().len()), (tls, 2), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_text_panics_and_every_result_reads_back(text in "(redis://|unix://|)[ -~\u{e4}]{0,60}") {
+        fn no_text_panics_and_every_result_reads_back(text in "(redis://|rediss://|valkeys://|rediss-cluster://|unix://|)[ -~\u{e4}]{0,60}") {
             if let Ok(parsed) = parse_address(&text) {
                 let again = normalise(&parsed.address.to_string());
-                prop_assert_eq!(again, Some(parsed.address));
+                prop_assert_eq!(&again, &Some(parsed.address.clone()));
+                prop_assert!(parsed.cluster.is_some() || meant_by(&text).contains(&parsed.address));
+                prop_assert_eq!(parsed.address.tls, text.starts_with("rediss") || text.starts_with("valkeys"));
             }
         }
     }

@@ -24,7 +24,7 @@ pub struct ClusterConfig {
     /// Which of a node's names is dialled and becomes its `instance`.
     pub hostnames: Hostnames,
     /// The only networks in which announced nodes are dialled; `None` means loopback and the networks around the seeds where there are
-    /// credentials, and any where there are none.
+    /// credentials and the nodes do not [prove themselves](Self::nodes_prove_themselves), and any elsewhere.
     pub allowed_networks: Option<Vec<Network>>,
     /// How every node is polled. Its name and address are those of no node.
     pub template: Arc<InstanceConfig>,
@@ -55,12 +55,21 @@ pub struct Discovered {
 impl ClusterConfig {
     /// The address as it may be shown; it reads back as the same one.
     pub fn address(&self) -> String {
-        shown_address(&self.seeds, self.template.address.database)
+        shown_address(&self.seeds, &self.template.address)
     }
 
     /// Whether its nodes are sent a user or a password.
     pub fn has_credentials(&self) -> bool {
         self.template.username.is_some() || self.template.password != PasswordSource::None
+    }
+
+    /// Whether every node has to prove by its certificate that it is one of ours before it is sent anything. Without `ca_file` and
+    /// `server_name` it only proves to be the host that a server announced, which whoever controls that server can have a public
+    /// authority certify.
+    pub fn nodes_prove_themselves(&self) -> bool {
+        let tls = &self.template.tls;
+        let is_bound = tls.ca_file.is_some() || tls.server_name.is_some();
+        self.template.address.tls && !tls.insecure_skip_verify && is_bound
     }
 
     /// The only networks in which announced nodes are dialled; `None` means any. `seeds` are the networks around the addresses of the
@@ -70,7 +79,7 @@ impl ClusterConfig {
         if let Some(written) = &self.allowed_networks {
             return Some(written.as_slice().into());
         }
-        if !self.has_credentials() {
+        if !self.has_credentials() || self.nodes_prove_themselves() {
             return None;
         }
         let mut networks = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
@@ -117,8 +126,9 @@ pub fn differ_in_networks_alone(old: &InstanceConfig, new: &InstanceConfig) -> b
     alike == *old
 }
 
-/// The normalised address of a cluster: `redis-cluster://a:6379,b:6379`, with the database unless it is 0.
-pub(super) fn shown_address(seeds: &[Endpoint], database: u32) -> String {
+/// The normalised address of a cluster: `redis-cluster://a:6379,b:6379`, `rediss-cluster://` over TLS, with the database unless it is 0.
+/// `template` says what all nodes share.
+pub(super) fn shown_address(seeds: &[Endpoint], template: &Address) -> String {
     let seeds: Vec<String> = seeds
         .iter()
         .map(|endpoint| {
@@ -130,12 +140,16 @@ pub(super) fn shown_address(seeds: &[Endpoint], database: u32) -> String {
             address.default_name()
         })
         .collect();
-    let database = if database == 0 {
-        String::new()
+    let scheme = if template.tls {
+        "rediss-cluster"
     } else {
-        format!("/{database}")
+        "redis-cluster"
     };
-    format!("redis-cluster://{}{database}", seeds.join(","))
+    let database = match template.database {
+        0 => String::new(),
+        database => format!("/{database}"),
+    };
+    format!("{scheme}://{}{database}", seeds.join(","))
 }
 
 /// What one level of the file says about clusters.

@@ -179,9 +179,7 @@ impl<'a> Decoder<'a> {
             self.problems.add(entry.place, &parent.path, message);
             return;
         };
-        let message = if scope.later_keys().contains(&key) {
-            format!("`{key}` is not known to this version; remove it")
-        } else if let Some(near) = nearest(key, scope.keys()) {
+        let message = if let Some(near) = nearest(key, scope.keys()) {
             format!("`{key}` is not a known key; did you mean `{near}`?")
         } else {
             format!("`{key}` is not a known key; known here: {}", scope.keys().join(", "))
@@ -480,7 +478,7 @@ pub(super) fn shown_key<'n>(mapping: &Node, entry: &'n Entry) -> Option<&'n str>
     };
     let known_word = [Scope::Instance, Scope::Defaults]
         .iter()
-        .any(|scope| scope.keys().contains(&&*entry.key) || scope.later_keys().contains(&&*entry.key));
+        .any(|scope| scope.keys().contains(&&*entry.key));
     (known_word || !beside_a_secret).then_some(&*entry.key)
 }
 

@@ -99,7 +99,7 @@ pub struct InstanceConfig {
     pub username: Option<String>,
     /// Where the password comes from, read again at every connect.
     pub password: PasswordSource,
-    /// How TLS is spoken to the server and to the replicas of `scan_from`, where their addresses ask for it.
+    /// How TLS is spoken to the server and to the replicas of `scan_from`, where their addresses ask for it; the default where none does.
     pub tls: tls::TlsConfig,
     /// Intervals and deadlines.
     pub poll: PollConfig,
@@ -132,6 +132,11 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
+    /// Whether TLS is spoken on any of its connections: to the server, or to a replica of `scan_from`.
+    pub fn speaks_tls(&self) -> bool {
+        self.address.tls || self.scan_from.iter().any(|address| address.tls)
+    }
+
     /// The section, as an example, without which this collector does nothing although it is switched on; `None` where it has work or is off.
     pub fn idle_without(&self, collector: &str) -> Option<&'static str> {
         let is_on = self.collectors.get(collector).copied().unwrap_or(false);

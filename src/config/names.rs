@@ -29,15 +29,17 @@ pub(super) enum Scope {
     Streams,
     /// An item of `streams.keys`.
     StreamKey,
+    Tls,
 }
 
 /// Keys of an instance. All but the first [`OF_ONE_INSTANCE`] may stand under `defaults` as well.
-const INSTANCE_KEYS: [&str; 27] = [
+const INSTANCE_KEYS: [&str; 28] = [
     "name",
     "address",
     "username",
     "password",
     "password_file",
+    "tls",
     "environment",
     "labels",
     "poll",
@@ -68,7 +70,7 @@ const OF_ONE_INSTANCE: usize = 2;
 impl Scope {
     /// Every scope, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -90,6 +92,7 @@ impl Scope {
         Self::KeyGroups,
         Self::Streams,
         Self::StreamKey,
+        Self::Tls,
     ];
 
     /// The keys that this version reads there.
@@ -175,51 +178,29 @@ impl Scope {
             Self::LuaScript => &["file", "name", "read_only"],
             Self::Search => &["indexes"],
             Self::ClientList => &["port", "max_clients"],
-        }
-    }
-
-    /// Keys of the product's contract that come with later versions: they deserve a better answer than "unknown".
-    pub(super) const fn later_keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Defaults | Self::Instance => &["tls"],
-            Self::Top
-            | Self::Poll
-            | Self::Scan
-            | Self::Limits
-            | Self::Expect
-            | Self::SessionProbe
-            | Self::Store
-            | Self::Source
-            | Self::Encryption
-            | Self::ApplicationMetric
-            | Self::ClientList
-            | Self::KeyPattern
-            | Self::NamedKey
-            | Self::Compatibility
-            | Self::LuaScript
-            | Self::Search
-            | Self::KeyGroups
-            | Self::Streams
-            | Self::StreamKey => &[],
+            Self::Tls => &[
+                "ca_file",
+                "cert_file",
+                "key_file",
+                "server_name",
+                "insecure_skip_verify",
+                "min_version",
+            ],
         }
     }
 }
 
-/// Address schemes of the product's contract that come with later versions.
-const LATER_SCHEMES: [&str; 8] = [
-    "rediss",
-    "valkeys",
-    "redis-sentinel",
-    "rediss-sentinel",
-    "valkey-sentinel",
-    "valkeys-sentinel",
-    "rediss-cluster",
-    "valkeys-cluster",
+/// Address schemes of the product's contract that come with later versions, each with that of the servers behind it.
+const LATER_SCHEMES: [(&str, &str); 4] = [
+    ("redis-sentinel", "redis"),
+    ("rediss-sentinel", "rediss"),
+    ("valkey-sentinel", "valkey"),
+    ("valkeys-sentinel", "valkeys"),
 ];
 
-/// The scheme as a constant, if it is one that comes with a later version.
-pub(super) fn later_scheme(scheme: &str) -> Option<&'static str> {
-    LATER_SCHEMES.into_iter().find(|later| *later == scheme)
+/// The scheme as a constant, with that of the servers behind it, if it is one that comes with a later version.
+pub(super) fn later_scheme(scheme: &str) -> Option<(&'static str, &'static str)> {
+    LATER_SCHEMES.into_iter().find(|(later, _)| *later == scheme)
 }
 
 /// Every collector of this version with whether it runs when nothing is said about it.
@@ -443,11 +424,5 @@ mod tests {
         labels.dedup();
         assert_eq!(labels, reserved_labels());
         assert!(labels.is_sorted());
-        for scope in Scope::ALL {
-            assert!(
-                scope.keys().iter().all(|key| !scope.later_keys().contains(key)),
-                "{scope:?}"
-            );
-        }
     }
 }

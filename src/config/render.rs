@@ -6,11 +6,13 @@ use super::optional::{Compatibility, KeyPattern, NamedKey, StreamsConfig};
 use super::own_metrics;
 use super::pattern::IdPattern;
 use super::presets::{KeyType, TtlKind};
+use super::tls::TlsConfig;
 use super::types::{PasswordSource, SECRET_PLACEHOLDER};
 use super::{ApplicationMetricConfig, ApplicationRead, CountMode, EventsMode, Expectations, Operations, Persistence};
 use super::{InstanceConfig, PollConfig, SessionsConfig, StoreConfig, ValidatedConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Stands above the YAML.
 const HEADER: &str = "\
@@ -89,6 +91,8 @@ struct ShownInstance<'a> {
     password: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     password_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<ShownTls<'a>>,
     environment: &'a str,
     labels: &'a BTreeMap<String, String>,
     poll: ShownPoll,
@@ -115,6 +119,20 @@ struct ShownInstance<'a> {
     allowed_networks: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster_hostnames: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ShownTls<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cert_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
+    insecure_skip_verify: bool,
+    min_version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -296,6 +314,8 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         username: instance.username.as_deref(),
         password,
         password_file,
+        // Where no address asks for TLS the loader refuses the section.
+        tls: instance.speaks_tls().then(|| shown_tls(&instance.tls)),
         environment: &instance.environment,
         labels: &instance.labels,
         poll: shown_poll(&instance.poll),
@@ -365,6 +385,19 @@ fn shown_cluster(cluster: &ClusterConfig) -> ShownInstance<'_> {
             Hostnames::Off => "off",
         }),
         ..shown_instance(&cluster.template)
+    }
+}
+
+fn shown_tls(tls: &TlsConfig) -> ShownTls<'_> {
+    let shown = |path: &Path| path.display().to_string();
+    let certificate = tls.client_certificate.as_ref();
+    ShownTls {
+        ca_file: tls.ca_file.as_deref().map(shown),
+        cert_file: certificate.map(|certificate| shown(&certificate.cert_file)),
+        key_file: certificate.map(|certificate| shown(&certificate.key_file)),
+        server_name: tls.server_name.as_deref(),
+        insecure_skip_verify: tls.insecure_skip_verify,
+        min_version: tls.min_version.as_str(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::password_map::PasswordDraft;
 use super::presets;
 use super::problem::Place;
 use super::schema::{ConfigDraft, InstanceDraft, Layer, LimitsDraft, PollLayer};
+use super::tls::{resolve_tls, warn_of_unverified};
 use super::types::{Address, Endpoint, PasswordSource};
 use super::{InstanceConfig, Limits, PollConfig, ScanConfig, SessionProbeConfig, SessionsConfig, ValidatedConfig};
 use std::collections::BTreeMap;
@@ -135,6 +136,11 @@ pub(super) fn resolve(decoder: &mut Decoder<'_>, draft: ConfigDraft) -> Option<V
         first_places.insert(name, place);
         resolved.extend(instance.map(|instance| (instance, draft)));
     }
+    let unverified = resolved
+        .iter()
+        .filter(|(instance, _)| instance.tls.insecure_skip_verify)
+        .map(|(instance, draft)| (instance.name.as_str(), [&draft.layer.tls, &defaults.tls, &top.tls]));
+    warn_of_unverified(decoder, unverified);
     // Metrics are kept for the life of the process, so a file that is refused makes none.
     let is_right = decoder.problems.is_empty();
     let (mut instances, mut clusters) = (Vec::with_capacity(resolved.len()), Vec::new());
@@ -168,7 +174,7 @@ fn make_template(decoder: &mut Decoder<'_>, draft: &InstanceDraft, seeds: &[Endp
             let label = template.labels.entry(CLUSTER_LABEL.to_owned());
             label.or_insert_with(|| name.value.clone());
         }
-        None => template.name = shown_address(seeds, template.address.database),
+        None => template.name = shown_address(seeds, &template.address),
     }
 }
 
@@ -293,6 +299,7 @@ fn resolve_instance(
     let (username, password) = resolve_credentials(decoder, layers, located_address);
     let address = located_address.value.address.clone();
     let scan_from = resolve_scan_from(decoder, layers, &address);
+    let tls = resolve_tls(decoder, layers.map(|layer| &layer.tls), located_address, &scan_from);
     let sessions = resolve_sessions(layers, address.database);
     let session_probe = resolve_session_probe(decoder, layers, &sessions);
     let [own, defaults, top] = layers;
@@ -319,7 +326,7 @@ fn resolve_instance(
         labels,
         username,
         password,
-        tls: super::tls::TlsConfig::default(),
+        tls,
         poll,
         scan: ScanConfig {
             redis_share: layers
@@ -398,6 +405,13 @@ fn resolve_scan_from(decoder: &mut Decoder<'_>, layers: [&Layer; 3], address: &A
             let message = "is the address of the instance itself; name its replicas, or remove it";
             decoder.problems.add(located.place, &located.path, message);
         } else {
+            if address.tls && !located.value.tls && matches!(located.value.endpoint, Endpoint::Tcp { .. }) {
+                decoder.problems.warn(
+                    located.place,
+                    &located.path,
+                    "is spoken to without TLS, and the instance itself with it: the password and everything else travel to the replica in the clear; write it as `rediss://`",
+                );
+            }
             addresses.push(located.value.clone());
         }
     }

@@ -21,6 +21,7 @@ use super::resolve::MAX_INSTANCES;
 use super::search::search;
 use super::stores::sessions;
 use super::streams::streams;
+use super::tls::{TlsLayer, tls};
 use super::tree::{Kind, Node};
 use super::types::{Address, PasswordSource, Secret};
 use super::{Operations, Persistence, SessionsConfig};
@@ -76,6 +77,7 @@ pub(super) struct Layer {
     pub(super) application_metrics: Option<Vec<MetricDraft>>,
     pub(super) optional: OptionalLayer,
     pub(super) cluster: ClusterLayer,
+    pub(super) tls: TlsLayer,
 }
 
 /// `session_probe` of one level.
@@ -221,6 +223,7 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
         session_probe: session_probe(decoder, fields),
         application_metrics: application_metrics(decoder, fields),
         cluster: cluster_layer(decoder, fields),
+        tls: tls(decoder, fields, directory),
         ..Layer::default()
     };
     key_checks(decoder, fields, &mut layer.optional);

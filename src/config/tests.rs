@@ -267,7 +267,7 @@ fn flags_are_checked_like_a_file() {
     };
     let bad = FlagSource {
         addresses: vec![
-            given("--redis.addr", "rediss://:hunter2@h"),
+            given("--redis.addr", "redis-sentinel://:hunter2@h"),
             given("--redis.addr", "h"),
             given("--redis.addr", "redis://:hunter2@h:6379"),
         ],
@@ -278,7 +278,10 @@ fn flags_are_checked_like_a_file() {
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines.len(), 3, "{errors}");
     assert!(lines[0].starts_with("--redis.addr: has the same name"), "{errors}");
-    assert!(lines[1].starts_with("--redis.addr: uses `rediss://`"), "{errors}");
+    assert!(
+        lines[1].starts_with("--redis.addr: uses `redis-sentinel://`"),
+        "{errors}"
+    );
     assert!(
         lines[2].starts_with("REDIS_PASSWORD_FILE: the file /nonexistent/secret does not exist"),
         "{errors}"
@@ -348,6 +351,7 @@ fn what_the_shipped_file_shows_in_comments_loads() {
         .collect();
     assert_ne!(open, text, "the file has lines that begin with #=");
     let open = open.replace("/run/secrets/redis", "tests/fixtures/config/good/secret");
+    let open = open.replace("/etc/redis-session-exporter/tls/", "tests/fixtures/config/tls/");
     let loaded = load_str(&open, "exporter.yaml", repository(), &Environment::of_pairs(&[]));
     loaded.unwrap_or_else(|errors| panic!("{errors}"));
 }

@@ -41,10 +41,10 @@ pub(super) fn answer(app: &App) -> Answer {
 fn groups(config: &ValidatedConfig) -> Vec<Group> {
     let groups = config.clusters.iter().map(|cluster| {
         let template = &cluster.template;
-        let targets = config.nodes_of(cluster).map(|node| match node.address.database {
+        let targets = config.nodes_of(cluster).map(|node| {
+            let target = node.address.to_string();
             // As redis_exporter writes it, brackets around IPv6 aside.
-            0 => format!("redis://{}", node.address.default_name()),
-            _ => node.address.to_string(),
+            target.strip_suffix("/0").map_or(target.clone(), str::to_owned)
         });
         // `/scrape` leaves these to whoever lists the targets. A cluster of which the file says nothing has none, as in redis_exporter.
         let mut labels = template.labels.clone();
@@ -87,6 +87,16 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&groups(&config)).unwrap(),
             "[{\"targets\":[\"redis://10.0.0.1:7000\",\"redis://[::1]:7001\"],\"labels\":{}}]"
+        );
+    }
+
+    #[test]
+    fn nodes_over_tls_are_listed_by_the_scheme_that_scrape_compares() {
+        let config = config("[{ address: 'rediss-cluster://a' }]", &[(0, "10.0.0.1:7000")]);
+        assert_eq!(groups(&config)[0].targets, ["rediss://10.0.0.1:7000"]);
+        assert_eq!(
+            crate::config::address::meant_by("rediss://10.0.0.1:7000"),
+            [config.instances[0].address.clone()]
         );
     }
 

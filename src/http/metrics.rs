@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::overrides;
 use super::query::Query;
 use crate::config::InstanceConfig;
+use crate::config::types::Address;
 use crate::exposition::encode::{EXPORTER, Filter, FilterError, InstanceLabels};
 use crate::exposition::gzip::CompressError;
 use crate::exposition::negotiate::{self, Encoding, Format};
@@ -105,13 +106,14 @@ pub(super) fn probe(app: &App, headers: &HeaderMap, query: &Query<'_>) -> Answer
     }
 }
 
-/// The configured instance with this name, else the first one with this address.
+/// The configured instance with this name, else the first one with an address that the text may mean.
 fn find(app: &App, target: &str) -> Option<Arc<InstanceConfig>> {
     let config = app.config();
     let by_name = config.instances.iter().find(|instance| instance.name == target);
     let found = by_name.or_else(|| {
-        let address = (app.parts.hooks.normalise_address)(target)?;
-        config.instances.iter().find(|instance| instance.address == address)
+        let meant = (app.parts.hooks.addresses_meant)(target);
+        let at = |address: &Address| config.instances.iter().find(|instance| instance.address == *address);
+        meant.iter().find_map(at)
     });
     found.cloned()
 }

@@ -119,8 +119,9 @@ impl std::str::FromStr for ExternalUrl {
 pub struct Hooks {
     /// The running configuration as YAML, every secret shown as `<secret>`.
     pub redacted_yaml: fn(&ValidatedConfig) -> String,
-    /// Reads an address in any form that the configuration accepts; user information is dropped. `None` when it is none.
-    pub normalise_address: fn(&str) -> Option<Address>,
+    /// Reads an address in any form that the configuration accepts, without its user information: every address that it may mean, the
+    /// likeliest first; none when it is no address.
+    pub addresses_meant: fn(&str) -> Vec<Address>,
 }
 
 /// Everything that the answers are made of, and what is kept between them.

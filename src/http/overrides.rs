@@ -1,4 +1,4 @@
-//! The parameters of `/scrape` by which redis_exporter lets a request choose keys to look at.
+//! The parameters of `/scrape` by which redis_exporter lets a request choose keys to look at, and the name that a certificate must carry.
 //!
 //! There any client starts scans of any size with them and reads any key. Here a request starts nothing: keys are named in the
 //! configuration, and the paced scan looks at them for every scrape. A request that names what is configured anyway is answered as
@@ -8,6 +8,7 @@
 use super::query::{Query, decode_form};
 use crate::config::InstanceConfig;
 use crate::config::optional::{KeyPattern, NamedKey};
+use crate::config::tls::canonical_server_name;
 
 /// One of the parameters that name keys.
 struct KeyParameter {
@@ -131,10 +132,25 @@ pub(super) fn refusal(query: &Query<'_>, config: &InstanceConfig) -> Option<Stri
             ));
         }
     }
-    SERVER_NAME_PARAMETERS.into_iter().find(|name| given(name).is_some()).map(|name| {
+    SERVER_NAME_PARAMETERS
+        .into_iter()
+        .find_map(|name| given(name).and_then(|value| refused_server_name(name, value, config)))
+}
+
+/// Why this name is refused as that of the server's certificate; `None` when it is the one that is verified anyway.
+fn refused_server_name(parameter: &str, value: &str, config: &InstanceConfig) -> Option<String> {
+    if !config.address.tls {
+        return Some(format!(
+            "{parameter} has nothing to choose: this instance is spoken to without TLS; write its address as `rediss://` in the \
+             configuration, or leave the parameter out"
+        ));
+    }
+    let name = config.tls.name_of(&config.address.endpoint);
+    let is_verified = name.is_some_and(|name| canonical_server_name(value).is_some_and(|value| value == name));
+    (!is_verified).then(|| {
         format!(
-            "{name} has nothing to choose: this version does not speak TLS to servers, and no request will ever say which name a \
-             certificate must carry; leave the parameter out"
+            "no request says here which name a certificate must carry: write it as `server_name` below `tls` of this instance in the \
+             configuration, and leave {parameter} out or let it say the same"
         )
     })
 }
@@ -230,8 +246,8 @@ mod tests {
             ("check-keys=%25ff", "must be a list"),
             ("check-keys=db-1=sess:*", "must be a list"),
             ("check-keys=db99999999999=x", "must be a list"),
-            ("tls_server_name=hunter2", "does not speak TLS"),
-            ("tls-server-name=hunter2", "does not speak TLS"),
+            ("tls_server_name=hunter2", "without TLS"),
+            ("tls-server-name=hunter2", "without TLS"),
         ];
         for (query, expected) in cases {
             let sentence = refused(query, &config()).unwrap_or_else(|| panic!("{query} is not refused"));
@@ -240,6 +256,35 @@ mod tests {
                 assert!(!sentence.contains(told), "{query}: {sentence}");
             }
         }
+    }
+
+    #[test]
+    fn the_name_of_a_certificate_may_be_the_one_that_is_verified() {
+        let mut config = config();
+        config.address.tls = true;
+        for query in [
+            "tls_server_name=127.0.0.1",
+            "tls-server-name=127.0.0.1",
+            "tls_server_name=",
+        ] {
+            assert_eq!(refused(query, &config), None, "{query}");
+        }
+        config.tls.server_name = Some("redis.internal".to_owned());
+        assert_eq!(refused("tls_server_name=Redis.Internal", &config), None);
+        for query in [
+            "tls_server_name=127.0.0.1",
+            "tls-server-name=hunter2.example",
+            "tls_server_name=hunter2%20",
+        ] {
+            let sentence = refused(query, &config).unwrap();
+            assert!(sentence.contains("`server_name` below `tls`"), "{sentence}");
+            assert!(
+                !sentence.contains("hunter2") && !sentence.contains("redis.internal"),
+                "{sentence}"
+            );
+        }
+        // Both spellings count.
+        assert!(refused("tls_server_name=redis.internal&tls-server-name=hunter2", &config).is_some());
     }
 
     #[test]

@@ -48,15 +48,6 @@ impl Reply {
 }
 
 /// Enough of an address for tests: `port` on this machine.
-fn port_address(text: &str) -> Option<Address> {
-    let port = text
-        .strip_prefix("redis://127.0.0.1:")?
-        .trim_end_matches("/0")
-        .parse()
-        .ok()?;
-    Some(health::tests::config("x", port).address)
-}
-
 fn yaml(_: &ValidatedConfig) -> String {
     "instances: []\n".to_owned()
 }
@@ -101,7 +92,7 @@ impl Server {
             catalogue: Arc::new(fixtures::catalogue()),
             hooks: Hooks {
                 redacted_yaml: yaml,
-                normalise_address: port_address,
+                addresses_meant: crate::config::address::meant_by,
             },
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,9 +114,13 @@ impl Server {
 
     /// What a reload does that changes `limits.http_connections`.
     fn limit_connections(&self, limit: usize) {
+        self.change(|config| config.limits.http_connections = limit);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut ValidatedConfig)) {
         let mut config = self.app.parts.config.write().unwrap();
         let mut changed = ValidatedConfig::clone(&config);
-        changed.limits.http_connections = limit;
+        change(&mut changed);
         *config = Arc::new(changed);
     }
 
@@ -271,6 +266,23 @@ async fn probe_compares_and_never_echoes() {
     assert_eq!(server.get("/probe?target=").await.status, 400);
     let own = server.get("/metrics").await.text();
     assert!(own.contains("\nredis_target_scrape_request_errors_total 3\n"), "{own}");
+}
+
+#[tokio::test]
+async fn a_scheme_of_a_target_counts_and_a_bare_one_fits_either() {
+    let server = Server::usual().await;
+    server.change(|config| Arc::make_mut(&mut config.instances[1]).address.tls = true);
+    for (target, status) in [
+        ("127.0.0.1:6379", 200),
+        ("rediss://127.0.0.1:6379", 404),
+        ("127.0.0.1:6380", 200),
+        ("valkeys://127.0.0.1:6380/0", 200),
+        ("redis://127.0.0.1:6380", 404),
+        ("rediss-cluster://127.0.0.1:6380", 404),
+    ] {
+        let reply = server.get(&format!("/probe?target={target}")).await;
+        assert_eq!(reply.status, status, "{target}");
+    }
 }
 
 #[tokio::test]

@@ -156,7 +156,10 @@ fn a_broken_map_is_a_problem_with_its_place() {
     for (content, part) in [
         ("{\"redis://h\": \"hunter2\",\n", "is broken at line 2"),
         ("{\"redis://h:hunter2\": \"p\"}", "entry 1 has a port"),
-        ("{\"rediss://h\": \"hunter2\"}", "entry 1 uses `rediss://`"),
+        (
+            "{\"redis-sentinel://h\": \"hunter2\"}",
+            "entry 1 uses `redis-sentinel://`",
+        ),
     ] {
         let (file, password_file) = map(content);
         let flags = FlagSource {
