@@ -8,8 +8,12 @@ use super::reason::{Reason, classify_error_reply, classify_farewell};
 use super::refusal::sanitised_code;
 use super::reply::{Command, Reply};
 use super::resp::{Limits, Parser, encode};
+use super::tls::TlsReason;
+use super::tls::client::Afterwards;
+use super::tls::failure::{TlsFailure, tls_error};
 use super::transport::{Pending, Transport};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +32,12 @@ pub struct Connection {
     ledger: BTreeMap<String, u64>,
     /// The account of the server, shared with the other connections to it.
     shared_ledger: Arc<Ledger>,
+    /// Whether the server has answered anything yet.
+    has_answered: bool,
+    /// What of the TLS handshake may show only in the first answer.
+    tls: Option<Afterwards>,
+    /// Why the server broke off TLS in place of its first answer.
+    tls_refusal: Option<TlsReason>,
 }
 
 /// What of a login is judged differently.
@@ -48,7 +58,22 @@ impl Connection {
             owed_database: None,
             ledger: BTreeMap::new(),
             shared_ledger,
+            has_answered: false,
+            tls: None,
+            tls_refusal: None,
         }
+    }
+
+    /// The same over TLS.
+    pub(super) fn after_handshake(mut self, tls: Option<Afterwards>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Why the server broke off TLS in place of its first answer, as it does in TLS 1.3 when it refuses our certificate: the handshake
+    /// is over for us before it has looked at it (RFC 8446, section 4.4.2.4). `None` when it did not.
+    pub fn tls_refusal(&self) -> Option<TlsReason> {
+        self.tls_refusal
     }
 
     /// Sends all commands in one write and reads as many replies, in order, before `deadline`. Error replies are replies.
@@ -115,7 +140,13 @@ impl Connection {
     /// Looks without waiting whether the connection can be used and the peer has neither closed it nor sent something unasked
     /// while it was idle. After `false` the connection must be dropped.
     pub fn is_idle_and_open(&mut self) -> bool {
-        self.usable = self.usable && self.transport.pending(self.parser.read_buffer()) == Pending::Nothing;
+        if self.usable {
+            let pending = self.transport.pending(self.parser.read_buffer());
+            if let Pending::End(Some(error)) = &pending {
+                self.note_tls(error);
+            }
+            self.usable = matches!(pending, Pending::Nothing);
+        }
         self.parser.release();
         self.usable
     }
@@ -273,7 +304,13 @@ impl Connection {
         place: Place<'_>,
     ) -> Result<Reply, RedisError> {
         loop {
-            if let Some(reply) = self.parser.next_reply().map_err(|error| place.protocol(error))? {
+            let speaks_tls = !self.has_answered && is_tls_record(self.parser.read_buffer());
+            let reply = self.parser.next_reply().map_err(|error| match speaks_tls {
+                true => place.speaks_tls(),
+                false => place.protocol(error),
+            })?;
+            if let Some(reply) = reply {
+                self.has_answered = true;
                 return match classify_farewell(&reply).filter(|_| is_first) {
                     Some(reason) => Err(place.refusal(reason, &reply)),
                     None => Ok(reply),
@@ -283,10 +320,41 @@ impl Connection {
             let failure = match read {
                 Ok(0) => place.closed(),
                 Ok(_) => continue,
-                Err(error) => place.io(&error),
+                Err(error) => self.broken(&error, place),
             };
-            return Err(unsent.cloned().unwrap_or(failure));
+            // What the server said when it broke off TLS tells more than that nothing could be written any more.
+            if failure.reason == Reason::Tls {
+                return Err(failure);
+            }
+            if speaks_tls {
+                return Err(place.speaks_tls());
+            }
+            let failure = unsent.cloned().unwrap_or(failure);
+            let is_unheard = failure.reason == Reason::Closed && !self.has_answered;
+            return Err(match self.transport {
+                Transport::Tcp(_) if is_unheard => place.closed_unheard(&failure),
+                _ => failure,
+            });
         }
+    }
+
+    /// The error of a socket that failed.
+    fn broken(&mut self, error: &io::Error, place: Place<'_>) -> RedisError {
+        match self.note_tls(error) {
+            Some(failure) => place.tls(Reason::Tls, &failure),
+            None => place.io(error),
+        }
+    }
+
+    /// Keeps the account of servers that break off TLS, and counts those that do so in place of the first answer.
+    fn note_tls(&mut self, error: &io::Error) -> Option<TlsFailure> {
+        let tls = self.tls.as_ref()?;
+        let failure = TlsFailure::of(tls_error(error)?, &tls.identification);
+        if !self.has_answered && self.tls_refusal.is_none() {
+            tls.account.note(failure.reason);
+            self.tls_refusal = Some(failure.reason);
+        }
+        Some(failure)
     }
 
     /// Makes sure before a write that no reply lies there that would be taken for the first one.
@@ -294,7 +362,8 @@ impl Connection {
         match self.transport.pending(self.parser.read_buffer()) {
             Pending::Nothing if self.parser.is_clean() => Ok(()),
             Pending::Nothing => Err(self.unsolicited(place)),
-            Pending::End => Err(place.closed()),
+            Pending::End(None) => Err(place.closed()),
+            Pending::End(Some(error)) => Err(self.broken(&error, place)),
             Pending::Data => Err(self.unsolicited(place)),
         }
     }
@@ -307,7 +376,7 @@ impl Connection {
         match self.transport.pending(self.parser.read_buffer()) {
             Pending::Data => return Err(self.unsolicited(place)),
             // The replies are whole and count; the next exchange will find the connection closed.
-            Pending::End => {}
+            Pending::End(_) => {}
             Pending::Nothing => self.usable = true,
         }
         self.parser.release();
@@ -323,6 +392,20 @@ impl Connection {
             }
             Ok(_) => place.error(Reason::Protocol, "the server sent more than it was asked for"),
         }
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// Waits until there is something to read, without reading it.
+    pub(in crate::redis) async fn something_came(&self) {
+        let socket = match &self.transport {
+            Transport::Tcp(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Unix(_) => panic!("not TCP"),
+        };
+        let readable = tokio::time::timeout(super::testing::PATIENCE, socket.readable());
+        readable.await.expect("nothing came").unwrap();
     }
 }
 
@@ -351,6 +434,12 @@ fn refused_ping(reason: Reason, answer: std::fmt::Arguments<'_>) -> RedisError {
 
 fn select(database: u32) -> Command {
     Command::new(1, &["SELECT"]).arg(database.to_string())
+}
+
+/// Whether bytes are the beginning of an alert or a handshake message of TLS (RFC 8446, section 5.1): its type, and the major version
+/// that it has always had. Nothing in RESP begins so.
+fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 0x03, ..])
 }
 
 /// `during info and 7 more commands`

@@ -7,10 +7,13 @@ use super::password::{Reading, read_password};
 use super::reason::Reason;
 use super::reply::Command;
 use super::resolve::{Lookup, resolve};
-use super::tls::TlsHandshake;
+use super::tls::account::TlsAccount;
+use super::tls::client::{Prepared, TlsClient};
+use super::tls::{TlsHandshake, TlsReason};
 use super::transport::Transport;
 use crate::config::InstanceConfig;
 use crate::config::network::Network;
+use crate::config::tls::TlsConfig;
 use crate::config::types::{Address, Endpoint, PasswordSource};
 use std::borrow::Cow;
 use std::io;
@@ -60,12 +63,13 @@ impl Phase {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Handshake {
     /// How long each phase that was reached took, in the order in which they ran. After a failure the last one is the one that
-    /// failed; there is none when the password could not be read, since the server was not contacted then.
+    /// failed; there is none when the password or a file of TLS could not be read, since the server was not contacted then.
     pub phases: Vec<(Phase, Duration)>,
     /// The addresses that the host stands for, in the resolver's order, whichever of them was connected to; empty for a unix socket and
     /// when the name was not resolved.
     pub addresses: Vec<IpAddr>,
-    /// What the TLS handshake showed; `None` without TLS and when it was not reached.
+    /// What the TLS handshake showed, or why nothing could be shown, as when a file of ours could not be read; `None` without TLS and
+    /// when it was not reached.
     pub tls: Option<TlsHandshake>,
 }
 
@@ -103,6 +107,10 @@ pub struct Connector {
     networks: Option<Arc<[Network]>>,
     /// What all connections to the endpoint have sent.
     ledger: Arc<Ledger>,
+    /// How TLS is spoken, where the address says so.
+    tls: Option<TlsClient>,
+    /// How many handshakes with the endpoint failed.
+    tls_account: Arc<TlsAccount>,
 }
 
 impl Connector {
@@ -119,6 +127,7 @@ impl Connector {
         let connector = Self::to_address(address, instance.username.clone(), instance.password.clone());
         let discovered = instance.discovered.as_ref();
         Self {
+            tls: tls_client(&connector.address, &instance.tls, &connector.tls_account),
             client_name: connector
                 .client_name
                 .filter(|_| instance.optional.compatibility.set_client_name),
@@ -127,11 +136,14 @@ impl Connector {
         }
     }
 
-    /// A connector to `address`. With a user but no password it authenticates with an empty one, which users with
+    /// A connector to `address`, with the defaults of TLS where it says so. With a user but no password it authenticates with an empty one, which users with
     /// `nopass` accept; with neither it sends no AUTH.
     pub fn to_address(address: Address, username: Option<String>, password: PasswordSource) -> Self {
+        let tls_account = Arc::default();
         Self {
             shown: address.to_string().into(),
+            tls: tls_client(&address, &TlsConfig::default(), &tls_account),
+            tls_account,
             address,
             username,
             password,
@@ -151,11 +163,32 @@ impl Connector {
         if new.address.endpoint == self.address.endpoint {
             new.lookup = self.lookup.clone();
             new.ledger = Arc::clone(&self.ledger);
+            new = new.with_tls_account_of(self);
+        }
+        if let (Some(new), Some(old)) = (&mut new.tls, &self.tls) {
+            new.succeed(old);
         }
         if new.password == self.password {
             new.reading = self.reading.clone();
         }
         new
+    }
+
+    /// The same connector, whose failed handshakes count as those of another one: a replica that is scanned in place of an instance is
+    /// part of that instance for whoever reads its metrics.
+    pub fn with_tls_account_of(mut self, other: &Self) -> Self {
+        self.tls_account = Arc::clone(&other.tls_account);
+        if let Some(tls) = &mut self.tls {
+            tls.count_in(Arc::clone(&other.tls_account));
+        }
+        self
+    }
+
+    /// How many handshakes of this connector, its clones and its predecessors to the same endpoint have failed so far, by reason in the
+    /// order of the contract; all are 0 where TLS is not spoken. Counted are also servers that break off TLS in place of their first
+    /// answer, and files of ours that kept a handshake from being tried.
+    pub fn tls_errors(&self) -> [(TlsReason, u64); TlsReason::ALL.len()] {
+        self.tls_account.counts()
     }
 
     /// The same connector to database 0, for a server that answers SELECT with BUSY: a connection owes its database first.
@@ -198,19 +231,52 @@ impl Connector {
             Err((handshake, error)) => return (handshake, Err(error)),
         };
         let outcome = handshake.time(Phase::Ping, connection.ping(deadline)).await;
+        note_refusal(&mut handshake, &connection);
         (handshake, outcome)
     }
 
     async fn establish(&self, handshake: &mut Handshake, deadline: Instant) -> Result<Connection, RedisError> {
+        let prepared = match &self.tls {
+            Some(tls) => Some((tls, self.prepare(tls, handshake, deadline).await?)),
+            None => None,
+        };
         let auth = self.auth(deadline).await?;
         let transport = self.dial(handshake, deadline).await?;
-        let mut connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
+        let (transport, afterwards) = match (transport, prepared) {
+            (Transport::Tcp(stream), Some((tls, prepared))) => {
+                let mut shown = TlsHandshake::default();
+                let shaking = tls.shake_hands(prepared, stream, &mut shown, &self.shown, deadline);
+                let outcome = handshake.time(Phase::Tls, shaking).await;
+                handshake.tls = Some(shown);
+                let (stream, afterwards) = outcome?;
+                (Transport::Tls(Box::new(stream)), Some(afterwards))
+            }
+            (transport, _) => (transport, None),
+        };
+        let connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
+        let mut connection = connection.after_handshake(afterwards);
         let is_phase = auth.is_some() || self.client_name.is_some() || self.address.database != 0;
         if is_phase {
             let login = connection.log_in(auth, self.client_name.as_deref(), self.address.database, deadline);
-            handshake.time(Phase::Auth, login).await?;
+            let outcome = handshake.time(Phase::Auth, login).await;
+            note_refusal(handshake, &connection);
+            outcome?;
         }
         Ok(connection)
+    }
+
+    /// Reads the files of TLS before the server is contacted.
+    async fn prepare(
+        &self,
+        tls: &TlsClient,
+        handshake: &mut Handshake,
+        deadline: Instant,
+    ) -> Result<Prepared, RedisError> {
+        let mut shown = TlsHandshake::default();
+        let place = self.place("before connecting");
+        let prepared = tls.prepare(&self.address, &mut shown, place, deadline).await;
+        handshake.tls = prepared.is_err().then_some(shown);
+        prepared
     }
 
     fn place<'a>(&'a self, step: &'a str) -> Place<'a> {
@@ -314,6 +380,19 @@ impl Connector {
             Ok(Err(error)) => Err(place.io(&error)),
             Ok(Ok(stream)) => Ok(Transport::Unix(stream)),
         }
+    }
+}
+
+/// How TLS is spoken to an address, if it says so. Unix sockets never speak it.
+fn tls_client(address: &Address, config: &TlsConfig, account: &Arc<TlsAccount>) -> Option<TlsClient> {
+    let speaks_tls = address.tls && matches!(address.endpoint, Endpoint::Tcp { .. });
+    speaks_tls.then(|| TlsClient::new(config.clone(), Arc::clone(account)))
+}
+
+/// Notes that a server broke off TLS only behind the handshake.
+fn note_refusal(handshake: &mut Handshake, connection: &Connection) {
+    if let (Some(tls), Some(reason)) = (&mut handshake.tls, connection.tls_refusal()) {
+        tls.failure = Some(reason);
     }
 }
 

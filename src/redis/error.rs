@@ -4,6 +4,7 @@ use super::reason::{Reason, classify_io};
 use super::refusal::sanitised_code;
 use super::reply::Reply;
 use super::resp::RespError;
+use super::tls::failure::{Identification, TlsFailure, tls_error};
 
 /// Why a connect or an exchange failed. The text names what failed and never contains a secret or reply text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +40,46 @@ impl Place<'_> {
         self.error(Reason::Timeout, "the deadline passed")
     }
 
-    /// The socket failed. The text of an operating system error holds no data of ours.
+    /// The socket failed, or TLS over it. The text of an operating system error holds no data of ours.
     pub(crate) fn io(&self, error: &std::io::Error) -> RedisError {
+        if let Some(error) = tls_error(error) {
+            return self.tls(Reason::Tls, &TlsFailure::of(error, &Identification::default()));
+        }
+        // So says TLS when the other side closes the socket without the farewell of TLS.
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return self.closed();
+        }
         self.error(classify_io(error), format_args!("socket error ({error})"))
+    }
+
+    /// TLS failed, or what it needs.
+    pub(in crate::redis) fn tls(&self, reason: Reason, failure: &TlsFailure) -> RedisError {
+        let Self { endpoint, step } = self;
+        let TlsFailure { what, advice, .. } = failure;
+        RedisError {
+            reason,
+            message: format!("{endpoint}: {what} {step}; {advice}"),
+        }
+    }
+
+    /// What came before the first answer is a record of TLS, on a connection without.
+    pub(in crate::redis) fn speaks_tls(&self) -> RedisError {
+        let Self { endpoint, step } = self;
+        RedisError {
+            reason: Reason::Protocol,
+            message: format!("{endpoint}: the server answered in TLS {step}; write rediss:// in place of redis://"),
+        }
+    }
+
+    /// The connection ended before the first answer. That is also what a TLS port does to those who speak no TLS.
+    pub(in crate::redis) fn closed_unheard(&self, error: &RedisError) -> RedisError {
+        RedisError {
+            reason: error.reason,
+            message: format!(
+                "{}; if the port speaks TLS, write rediss:// in place of redis://",
+                error.message
+            ),
+        }
     }
 
     /// The peer closed the connection.

@@ -1,6 +1,7 @@
 //! The fixed set of reasons why an exchange with a Redis server, or a connect, can fail, and how failures fall into it.
 
 use super::reply::Reply;
+use super::tls::failure::tls_error;
 use std::io::{Error, ErrorKind};
 
 /// Why an exchange or a connect failed. The set is part of the contract: it is the value set of the label `reason` of
@@ -15,7 +16,8 @@ pub enum Reason {
     Timeout,
     /// The host name could not be resolved.
     Dns,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or what it needs of ours; also when the server tells so only after it, as TLS 1.3 does to clients whose
+    /// certificate it refuses.
     Tls,
     /// `NOAUTH`, `WRONGPASS`, `-ERR invalid password`, `-ERR AUTH ...`, `-DENIED` of the protected mode, or the password could
     /// not be read.
@@ -100,6 +102,9 @@ impl Reason {
 /// A unix socket file that does not exist or may not be opened counts as unreachable, like a host that a firewall rule of
 /// this machine forbids (`EPERM`): what is wrong lies between here and the server, and the server never saw us.
 pub fn classify_io(error: &Error) -> Reason {
+    if tls_error(error).is_some() {
+        return Reason::Tls;
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => Reason::Refused,
         ErrorKind::HostUnreachable

@@ -6,7 +6,7 @@ use crate::redis::{Connector, Reply};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Hang,
     /// Resets the connection, which ends the script.
     Reset,
+    /// Says farewell, over TLS with `close_notify`, and goes on.
+    EndTls,
 }
 
 pub(crate) fn send(text: impl Into<Vec<u8>>) -> Act {
@@ -49,7 +51,25 @@ pub(crate) async fn peer(script: Vec<Act>) -> (SocketAddr, JoinHandle<Vec<Vec<St
     (address, task)
 }
 
-pub(crate) async fn play(mut stream: TcpStream, script: Vec<Act>) -> Vec<Vec<String>> {
+/// A stream that a peer plays over.
+pub(crate) trait Stage: AsyncRead + AsyncWrite + Unpin {
+    /// The socket beneath.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stage for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stage for tokio_rustls::server::TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+pub(crate) async fn play(mut stream: impl Stage, script: Vec<Act>) -> Vec<Vec<String>> {
     let mut parser = Parser::new(Limits::default());
     let mut commands = Vec::new();
     for act in script {
@@ -60,7 +80,7 @@ pub(crate) async fn play(mut stream: TcpStream, script: Vec<Act>) -> Vec<Vec<Str
                 }
             }
             Act::Send(bytes) => {
-                if stream.write_all(&bytes).await.is_err() {
+                if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                     break;
                 }
             }
@@ -71,13 +91,16 @@ pub(crate) async fn play(mut stream: TcpStream, script: Vec<Act>) -> Vec<Vec<Str
                 while !matches!(stream.read(&mut sink).await, Ok(0) | Err(_)) {}
             }
             Act::Hang => std::future::pending().await,
-            Act::Reset => stream.set_zero_linger().unwrap(),
+            Act::Reset => stream.socket().set_zero_linger().unwrap(),
+            Act::EndTls => {
+                let _ = stream.shutdown().await;
+            }
         }
     }
     commands
 }
 
-async fn read_command(stream: &mut TcpStream, parser: &mut Parser) -> Reply {
+async fn read_command(stream: &mut impl Stage, parser: &mut Parser) -> Reply {
     loop {
         if let Some(command) = parser.next_reply().unwrap() {
             return command;

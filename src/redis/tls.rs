@@ -1,4 +1,13 @@
 //! TLS to a Redis server: what a handshake shows, and why one fails.
+//!
+//! [`client`] shakes hands, with the files that [`material`] reads anew each time, and [`witness`] looks at the server's certificates;
+//! [`failure`] says in words why it failed; [`account`] counts.
+
+pub(super) mod account;
+pub(super) mod client;
+pub(super) mod failure;
+mod material;
+mod witness;
 
 use crate::tls::certificate::ChainValidity;
 
@@ -15,9 +24,9 @@ pub enum TlsReason {
     NameMismatch,
     /// The two sides found no common version, cipher or signature, or what came is no TLS.
     Handshake,
-    /// The server wants a certificate of ours, or does not accept the one that it got; or ours cannot be read or used.
+    /// The server wants a certificate of ours, or does not accept the one that it got; or ours or its key cannot be read or used.
     ClientCertificate,
-    /// Everything else.
+    /// Everything else, for example a `ca_file` that cannot be read.
     Other,
 }
 
@@ -58,6 +67,10 @@ pub struct TlsHandshake {
     pub certificates: Option<ChainValidity>,
     /// Whether they verify, whatever `insecure_skip_verify` says; `None` when none was shown.
     pub verified: Option<bool>,
-    /// Why the handshake failed, or what verification would have failed for.
+    /// Why the handshake failed (or the login right behind it, where TLS 1.3 tells a client that its certificate was refused), or
+    /// what verification would have failed for.
     pub failure: Option<TlsReason>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! PEM files: certificates and private keys (RFC 7468).
 
-use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,9 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> 
 /// [`PemFailure`], for a text that is damaged anywhere or holds none.
 pub fn parse_certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFailure> {
     let mut certificates = Vec::new();
-    for (index, section) in CertificateDer::pem_slice_iter(text).enumerate() {
-        certificates.push(section.map_err(|_| PemFailure::Damaged(index + 1))?);
+    for section in sections(text) {
+        let (kind, der) = section?;
+        certificates.extend(CertificateDer::from_pem(kind, der));
     }
     if certificates.is_empty() {
         return Err(PemFailure::NoCertificate);
@@ -74,10 +75,20 @@ pub fn parse_certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, P
 /// # Errors
 /// [`PemFailure`], for a text that is damaged before the key or holds none.
 pub fn parse_private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemFailure> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
-        PemError::NoItemsFound => PemFailure::NoKey,
-        _ => PemFailure::Damaged(1),
-    })
+    for section in sections(text) {
+        let (kind, der) = section?;
+        if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
+            return Ok(key);
+        }
+    }
+    Err(PemFailure::NoKey)
+}
+
+/// The sections of a PEM text whose kind is known, whatever it is; a damaged one with its number.
+fn sections(text: &[u8]) -> impl Iterator<Item = Result<(SectionKind, Vec<u8>), PemFailure>> {
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(text)
+        .enumerate()
+        .map(|(index, section)| section.map_err(|_| PemFailure::Damaged(index + 1)))
 }
 
 fn within<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, PemFailure>) -> Result<T, TlsFileError> {

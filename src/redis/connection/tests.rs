@@ -29,17 +29,6 @@ async fn connected_until_go(script: Vec<Act>) -> (Connection, Peer) {
     connected
 }
 
-/// Waits until there is something to read, without reading it.
-async fn something_came(connection: &Connection) {
-    let Transport::Tcp(stream) = &connection.transport else {
-        panic!("not TCP")
-    };
-    timeout(PATIENCE, stream.readable())
-        .await
-        .expect("nothing came")
-        .unwrap();
-}
-
 /// What comes of a batch of one PING that is answered so.
 async fn outcome_of(answer: Act) -> Result<Vec<Reply>, RedisError> {
     let (mut connection, _task) = connected(vec![Act::Read(1), answer, Act::AwaitClose]).await;
@@ -258,7 +247,7 @@ async fn max_clients_is_told_apart_whenever_it_comes() {
     // Unasked, before the commands are sent.
     let (mut connection, task) = connected_until_go(vec![send(farewell)]).await;
     joined(task).await;
-    something_came(&connection).await;
+    connection.something_came().await;
     assert_eq!(
         connection.exchange(&[ping()], soon()).await.unwrap_err().reason,
         Reason::MaxClients
@@ -296,7 +285,7 @@ async fn an_idle_connection_notices_the_close_and_unasked_data() {
 async fn unasked_data_is_never_taken_for_a_reply() {
     for data in ["+PONG\r\n", "+PO"] {
         let (mut connection, task) = connected_until_go(vec![send(data), Act::AwaitClose]).await;
-        something_came(&connection).await;
+        connection.something_came().await;
         let error = connection.exchange(&[ping()], soon()).await.unwrap_err();
         assert_eq!(error.reason, Reason::Protocol, "{error}");
         assert_eq!(connection.ledger().get("ping"), None, "nothing was sent");
