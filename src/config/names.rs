@@ -29,6 +29,16 @@ pub(super) enum Scope {
     Streams,
     /// An item of `streams.keys`.
     StreamKey,
+    /// The file of `--web.config.file`.
+    WebConfig,
+    /// `tls_server_config` of that file.
+    WebTls,
+    /// `http_server_config` of that file.
+    WebHttp,
+    /// `http_server_config.headers` of that file.
+    WebHeaders,
+    /// `rate_limit` of that file.
+    WebRateLimit,
 }
 
 /// Keys of an instance. All but the first [`OF_ONE_INSTANCE`] may stand under `defaults` as well.
@@ -66,7 +76,7 @@ const INSTANCE_KEYS: [&str; 27] = [
 const OF_ONE_INSTANCE: usize = 2;
 
 impl Scope {
-    /// Every scope, for the test that the documentation names every key.
+    /// Every scope of `exporter.yaml`, for the test that the documentation names every key.
     #[cfg(test)]
     pub(super) const ALL: [Self; 21] = [
         Self::Top,
@@ -175,6 +185,30 @@ impl Scope {
             Self::LuaScript => &["file", "name", "read_only"],
             Self::Search => &["indexes"],
             Self::ClientList => &["port", "max_clients"],
+            Self::WebConfig => &[
+                "tls_server_config",
+                "http_server_config",
+                "basic_auth_users",
+                "rate_limit",
+            ],
+            Self::WebTls => &[
+                "cert",
+                "cert_file",
+                "key",
+                "key_file",
+                "client_auth_type",
+                "client_ca",
+                "client_ca_file",
+                "client_allowed_sans",
+                "min_version",
+                "max_version",
+                "cipher_suites",
+                "prefer_server_cipher_suites",
+                "curve_preferences",
+            ],
+            Self::WebHttp => &["http2", "headers"],
+            Self::WebHeaders => &super::web::HEADERS,
+            Self::WebRateLimit => &["interval", "burst"],
         }
     }
 
@@ -200,7 +234,12 @@ impl Scope {
             | Self::Search
             | Self::KeyGroups
             | Self::Streams
-            | Self::StreamKey => &[],
+            | Self::StreamKey
+            | Self::WebConfig
+            | Self::WebTls
+            | Self::WebHttp
+            | Self::WebHeaders
+            | Self::WebRateLimit => &[],
         }
     }
 }
