@@ -30,6 +30,16 @@ pub(super) enum Scope {
     /// An item of `streams.keys`.
     StreamKey,
     Tls,
+    /// The file of `--web.config.file`.
+    WebConfig,
+    /// `tls_server_config` of that file.
+    WebTls,
+    /// `http_server_config` of that file.
+    WebHttp,
+    /// `http_server_config.headers` of that file.
+    WebHeaders,
+    /// `rate_limit` of that file.
+    WebRateLimit,
 }
 
 /// Keys of an instance. All but the first [`OF_ONE_INSTANCE`] may stand under `defaults` as well.
@@ -68,7 +78,7 @@ const INSTANCE_KEYS: [&str; 28] = [
 const OF_ONE_INSTANCE: usize = 2;
 
 impl Scope {
-    /// Every scope, for the test that the documentation names every key.
+    /// Every scope of `exporter.yaml`, for the test that the documentation names every key.
     #[cfg(test)]
     pub(super) const ALL: [Self; 22] = [
         Self::Top,
@@ -186,6 +196,30 @@ impl Scope {
                 "insecure_skip_verify",
                 "min_version",
             ],
+            Self::WebConfig => &[
+                "tls_server_config",
+                "http_server_config",
+                "basic_auth_users",
+                "rate_limit",
+            ],
+            Self::WebTls => &[
+                "cert",
+                "cert_file",
+                "key",
+                "key_file",
+                "client_auth_type",
+                "client_ca",
+                "client_ca_file",
+                "client_allowed_sans",
+                "min_version",
+                "max_version",
+                "cipher_suites",
+                "prefer_server_cipher_suites",
+                "curve_preferences",
+            ],
+            Self::WebHttp => &["http2", "headers"],
+            Self::WebHeaders => &super::web::HEADERS,
+            Self::WebRateLimit => &["interval", "burst"],
         }
     }
 }
