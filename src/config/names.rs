@@ -212,6 +212,14 @@ impl Scope {
         }
     }
 
+    /// Whether it is a place of the file of `--web.config.file`.
+    pub(super) const fn is_of_web_config(self) -> bool {
+        matches!(
+            self,
+            Self::WebConfig | Self::WebTls | Self::WebHttp | Self::WebHeaders | Self::WebRateLimit
+        )
+    }
+
     /// Keys of the product's contract that come with later versions: they deserve a better answer than "unknown".
     pub(super) const fn later_keys(self) -> &'static [&'static str] {
         match self {
