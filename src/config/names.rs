@@ -222,6 +222,14 @@ impl Scope {
             Self::WebRateLimit => &["interval", "burst"],
         }
     }
+
+    /// Whether it is a place of the file of `--web.config.file`.
+    pub(super) const fn is_of_web_config(self) -> bool {
+        matches!(
+            self,
+            Self::WebConfig | Self::WebTls | Self::WebHttp | Self::WebHeaders | Self::WebRateLimit
+        )
+    }
 }
 
 /// Address schemes of the product's contract that come with later versions, each with that of the servers behind it.

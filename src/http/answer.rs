@@ -115,6 +115,12 @@ impl Answer {
         value.and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// How often a header is there, for tests.
+    #[cfg(test)]
+    pub(super) fn header_count(&self, name: &str) -> usize {
+        self.response.headers().get_all(name).iter().count()
+    }
+
     /// The answer to HEAD: the same headers, with the length of the body that GET would get, where it is known beforehand.
     pub(super) fn without_body(mut self) -> Self {
         let length = self.response.body().size_hint().exact();

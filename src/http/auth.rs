@@ -4,10 +4,9 @@
 //! it found true is remembered as a salted hash: a scrape every 15 s pays once, and a flood of wrong passwords delays nobody who was
 //! let in before. A request that cannot be checked soon is answered with 503 and not kept.
 
-mod bcrypt;
-
 use super::answer::Answer;
 use crate::config::types::{BasicAuth, BasicPassword};
+use crate::config::web::hash::{BcryptHash, HashError};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -33,7 +32,7 @@ struct User {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Password {
     Plain(crate::config::types::Secret),
-    Bcrypt(bcrypt::Hash),
+    Bcrypt(BcryptHash),
 }
 
 /// Who is let in; nobody named means everybody. Names are unique.
@@ -44,16 +43,15 @@ pub struct Users(Vec<User>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsersError {
     /// The text is no bcrypt hash, or one that takes too long.
-    #[error(
-        "the hash of the HTTP password is no bcrypt hash that can be used: it must begin with $2a$, $2b$ or $2y$, have a cost from 04 to 14, \
-         and 60 characters in all; make one with `htpasswd -nBC 10 USER`"
-    )]
-    Hash,
+    #[error("what is given as the hash of an HTTP user {0}")]
+    Hash(HashError),
     /// No name, or one with a colon, which ends the name in a request (RFC 7617 section 2).
     #[error("the name of an HTTP user must not be empty and must hold no colon")]
     Name,
     /// Twice the same name.
-    #[error("an HTTP user is named twice")]
+    #[error(
+        "an HTTP user is named twice; those of the web configuration and the one of --basic-auth-username count together"
+    )]
     Duplicate,
 }
 
@@ -74,7 +72,7 @@ impl Users {
             let password = match password {
                 BasicPassword::Plain(password) => Password::Plain(password),
                 BasicPassword::Bcrypt(text) => {
-                    Password::Bcrypt(bcrypt::Hash::parse(text.expose()).ok_or(UsersError::Hash)?)
+                    Password::Bcrypt(BcryptHash::parse(text.expose()).map_err(UsersError::Hash)?)
                 }
             };
             users.push(User {
@@ -98,7 +96,7 @@ enum Verdict {
     Busy,
 }
 
-/// Decides who is let in.
+/// Decides who is let in. Its users never change; a new configuration makes a new gate.
 pub(super) struct Gate {
     /// `None` lets everybody in.
     checks: Option<Arc<Checks>>,
@@ -111,7 +109,7 @@ struct Checks {
     /// Per user what is known to be right: always for a plain password, for a bcrypt hash since its first check.
     known: RwLock<Vec<Option<Fingerprint>>>,
     running: Arc<Semaphore>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -124,23 +122,30 @@ impl std::fmt::Debug for Gate {
 impl Gate {
     /// A gate for these users.
     pub(super) fn new(users: &Users) -> Self {
+        Self::replacing(users, &Self { checks: None })
+    }
+
+    /// A gate for these users in the place of another. What that one found true is known to this one as far as it is about a user who has
+    /// the same password still; both share the bounds of running and waiting checks.
+    pub(super) fn replacing(users: &Users, previous: &Self) -> Self {
         if users.0.is_empty() {
             return Self { checks: None };
         }
-        let mut salt = [0; 32];
-        // Without randomness the fingerprints are unsalted, and nothing else is weaker: they never leave this process.
-        let _ = getrandom::fill(&mut salt);
+        let previous = previous.checks.as_deref();
+        let salt = previous.map_or_else(new_salt, |previous| previous.salt);
         let known = users.0.iter().map(|user| match &user.password {
             Password::Plain(password) => Some(fingerprint(&salt, user.name.as_bytes(), password.expose().as_bytes())),
-            Password::Bcrypt(_) => None,
+            Password::Bcrypt(_) => previous.and_then(|previous| previous.known_of(user)),
         });
+        let known = RwLock::new(known.collect());
+        let bound = |permits| Arc::new(Semaphore::new(permits));
         Self {
             checks: Some(Arc::new(Checks {
-                known: RwLock::new(known.collect()),
+                known,
                 users: users.0.clone(),
                 salt,
-                running: Arc::new(Semaphore::new(RUNNING_CHECKS)),
-                waiting: Semaphore::new(WAITING_CHECKS),
+                running: previous.map_or_else(|| bound(RUNNING_CHECKS), |previous| previous.running.clone()),
+                waiting: previous.map_or_else(|| bound(WAITING_CHECKS), |previous| previous.waiting.clone()),
             })),
         }
     }
@@ -183,11 +188,10 @@ impl Checks {
         if self.is_known(&given) {
             return Verdict::Admitted;
         }
-        // A name that nobody has is checked against another's hash and refused, so that time does not tell who exists.
         let named = self.users.iter().position(|user| user.name.as_bytes() == name);
         let of_named = named.and_then(|index| Some((index, self.users.get(index)?.hash()?)));
         let Some((index, hash)) = of_named.map_or_else(
-            || Some((None, self.users.iter().find_map(User::hash)?)),
+            || Some((None, self.stand_in(name)?)),
             |(index, hash)| Some((Some(index), hash)),
         ) else {
             return Verdict::Refused;
@@ -204,7 +208,8 @@ impl Checks {
         }
         let (hash, password, checks) = (hash.clone(), password.to_vec(), self.clone());
         let checked = tokio::task::spawn_blocking(move || {
-            let matches = hash.matches(&password);
+            // An error would mean that the hash is none, which was found out when it was read.
+            let matches = bcrypt::verify(&password, hash.expose()).unwrap_or(false);
             if let Some(index) = index.filter(|_| matches) {
                 checks.remember(index, given);
             }
@@ -216,6 +221,30 @@ impl Checks {
             Ok(true) => Verdict::Admitted,
             Ok(false) | Err(_) => Verdict::Refused,
         }
+    }
+
+    /// The hash that a name without one is checked against, to be refused in any case, so that time does not tell who exists. Which of the
+    /// hashes it is depends on the name, since their costs may differ: a name that took another time at another try would tell as well.
+    fn stand_in(&self, name: &[u8]) -> Option<&BcryptHash> {
+        let hashes: Vec<&BcryptHash> = self.users.iter().filter_map(User::hash).collect();
+        // From what only we know and what stays the same as long as the users do.
+        let mut choice = Sha256::new();
+        for hash in &hashes {
+            choice.update(hash.expose());
+        }
+        choice.update(name);
+        let digest = choice.finalize();
+        let number = digest.iter().fold(0_usize, |number, byte| {
+            number.wrapping_mul(31).wrapping_add(usize::from(*byte))
+        });
+        hashes.get(number.checked_rem(hashes.len())?).copied()
+    }
+
+    /// What is known of a user who has exactly this password.
+    fn known_of(&self, user: &User) -> Option<Fingerprint> {
+        let index = self.users.iter().position(|mine| mine == user)?;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(index).copied().flatten()
     }
 
     fn is_known(&self, given: &Fingerprint) -> bool {
@@ -235,8 +264,15 @@ impl Checks {
     }
 }
 
+fn new_salt() -> [u8; 32] {
+    let mut salt = [0; 32];
+    // Without randomness the fingerprints are unsalted, and nothing else is weaker: they never leave this process.
+    let _ = getrandom::fill(&mut salt);
+    salt
+}
+
 impl User {
-    fn hash(&self) -> Option<&bcrypt::Hash> {
+    fn hash(&self) -> Option<&BcryptHash> {
         match &self.password {
             Password::Bcrypt(hash) => Some(hash),
             Password::Plain(_) => None,

@@ -2,15 +2,18 @@
 //!
 //! [`server`] accepts connections and guards them (`guard`), `routes` finds who answers, and the other files answer.
 
+mod access;
 mod answer;
 mod auth;
 mod cluster_nodes;
 mod guard;
+mod headers;
 mod health;
 mod landing;
 mod metrics;
 mod overrides;
 mod query;
+mod rate_limit;
 mod routes;
 mod sd;
 pub mod server;
@@ -18,7 +21,9 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, AccessError};
 pub use auth::{Users, UsersError};
+pub use headers::HeaderError;
 pub use server::{Timeouts, serve};
 
 use crate::config::types::Address;
@@ -130,7 +135,7 @@ pub struct App {
     /// What it was made of.
     pub parts: AppParts,
     bodies: Bodies,
-    gate: auth::Gate,
+    access: RwLock<Arc<Access>>,
     was_ready: AtomicBool,
 }
 
@@ -160,10 +165,20 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             bodies: Bodies::new(parts.catalogue.clone(), parts.telemetry.duplicates()),
-            gate: auth::Gate::new(&parts.options.users),
+            access: RwLock::new(Arc::new(Access::of_users(&parts.options.users))),
             was_ready: AtomicBool::new(false),
             parts,
         }
+    }
+
+    /// What holds for the requests that come from now on. Those that are being answered keep what they began with.
+    pub fn replace_access(&self, access: Access) {
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    }
+
+    /// What holds for a request that begins now.
+    pub fn access(&self) -> Arc<Access> {
+        self.access.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The configuration in use.

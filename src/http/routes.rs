@@ -1,5 +1,6 @@
 //! Who answers which path, and what all answers have in common.
 
+use super::access::Access;
 use super::answer::Answer;
 use super::query::{Query, decode_segment};
 use super::{App, WebOptions, cluster_nodes, health, landing, metrics, sd};
@@ -83,7 +84,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// Whether it is served to clients without credentials: what an orchestrator asks, which has none.
+    /// Whether it is served to clients without credentials and at any rate: what an orchestrator asks, which has none, and which would
+    /// restart a container that answers 429.
     fn is_open(self) -> bool {
         matches!(self, Self::Health | Self::Healthy | Self::Ready)
     }
@@ -124,7 +126,8 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     let begun = Instant::now();
     let route = Route::find(request.uri().path(), &app.parts.options.telemetry_path);
     let method = request.method();
-    let answer = if let Some(refusal) = refusal(app, route, request).await {
+    let access = app.access();
+    let answer = if let Some(refusal) = refusal(&access, route, request, begun).await {
         refusal
     } else if let Some(sentence) = route.switched_off(&app.parts.options) {
         Answer::text(StatusCode::NOT_FOUND, sentence)
@@ -140,6 +143,7 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     } else {
         dispatch(app, route, request).await
     };
+    let answer = access.dressed(answer);
     let code = answer.status().as_u16();
     app.parts
         .telemetry
@@ -151,12 +155,12 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     }
 }
 
-/// Turns away clients that are not let in.
-async fn refusal(app: &App, route: Route<'_>, request: &Request<Incoming>) -> Option<Answer> {
+/// Turns away clients that are not let in, and what is more than the rate of requests allows.
+async fn refusal(access: &Access, route: Route<'_>, request: &Request<Incoming>, now: Instant) -> Option<Answer> {
     if route.is_open() {
         return None;
     }
-    app.gate.refusal(request.headers()).await
+    access.refusal(request.headers(), now).await
 }
 
 async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> Answer {

@@ -18,3 +18,4 @@ mod prometheus;
 mod promtool;
 mod scenes;
 mod side_by_side;
+mod web_config;

@@ -139,8 +139,8 @@ fn header(decoder: &mut Decoder<'_>, values: &Fields<'_>, name: &'static str) ->
 fn rate_limit(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<RateLimit> {
     let fields = decoder.fields(field, Scope::WebRateLimit);
     let burst = match text_of(decoder, &fields, "burst") {
-        None => 0,
-        Some((burst, _)) => decoder.whole_number(burst, 0, MAX_BURST)?,
+        None => Some(0),
+        Some((burst, _)) => decoder.whole_number(burst, 0, MAX_BURST),
     };
     // Without an interval nothing is limited, as with the interval 0.
     let (interval_field, text) = text_of(decoder, &fields, "interval")?;
@@ -151,6 +151,7 @@ fn rate_limit(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<RateLimit>
         );
         return None;
     };
+    let burst = burst?;
     if interval.is_zero() {
         return None;
     }

@@ -40,10 +40,11 @@ pub(super) fn decode(
     directory: &Path,
     open_files: bool,
 ) -> Option<WebTls> {
-    if matches!(&field.node.kind, Kind::Mapping { entries, .. } if entries.is_empty()) {
+    let fields = decoder.fields(field, Scope::WebTls);
+    // Anything else than a mapping was refused.
+    if !matches!(&field.node.kind, Kind::Mapping { entries, .. } if !entries.is_empty()) {
         return None;
     }
-    let fields = decoder.fields(field, Scope::WebTls);
     let certificate = pem(decoder, &fields, "cert", "cert_file", directory);
     let key = pem(decoder, &fields, "key", "key_file", directory);
     let authority = pem(decoder, &fields, "client_ca", "client_ca_file", directory);
@@ -56,17 +57,17 @@ pub(super) fn decode(
         );
     }
     // Plain HTTP because of a name that a template left empty would open a door that somebody wanted shut.
-    if matches!(certificate, Ok(None)) {
-        decoder.refuse(
-            field,
-            "has no certificate; write `cert_file` (or `cert`), or remove the whole section to serve plain HTTP",
-        );
-    }
-    if matches!(key, Ok(None)) {
-        decoder.refuse(
-            field,
-            "has no key; write `key_file` (or `key`), or remove the whole section to serve plain HTTP",
-        );
+    let missing = match (&certificate, &key) {
+        (Ok(None), Ok(None)) => {
+            Some("has neither a certificate nor a key; write `cert_file` and `key_file` (or `cert` and `key`)")
+        }
+        (Ok(None), _) => Some("has no certificate; write `cert_file` (or `cert`)"),
+        (_, Ok(None)) => Some("has no key; write `key_file` (or `key`)"),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        let message = format!("{missing}, or remove the whole section to serve plain HTTP");
+        decoder.refuse(field, message);
     }
     let (client_auth, client_ca) = client_auth(decoder, &fields, authority);
     let client_allowed_sans = allowed_sans(decoder, &fields, client_auth);

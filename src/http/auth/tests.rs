@@ -170,7 +170,10 @@ async fn a_client_that_leaves_takes_no_place_with_it() {
 
 #[test]
 fn credentials_that_cannot_be_used_are_named_without_being_shown() {
-    assert_eq!(Users::new([hashed("u", "hunter2")]), Err(UsersError::Hash));
+    assert_eq!(
+        Users::new([hashed("u", "hunter2")]),
+        Err(UsersError::Hash(HashError::Malformed))
+    );
     assert_eq!(Users::new([plain("", "p")]), Err(UsersError::Name));
     assert_eq!(Users::new([plain("a:b", "p")]), Err(UsersError::Name));
     assert_eq!(
@@ -180,6 +183,120 @@ fn credentials_that_cannot_be_used_are_named_without_being_shown() {
     let users = Users::new([hashed("u", HASH), plain("v", "hunter2")]).unwrap();
     let shown = format!("{users:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("abcdefgh"), "{shown}");
+}
+
+/// What other programs made.
+const KNOWN: [(&str, &str); 6] = [
+    // Test vectors of crypt_blowfish and of jBCrypt.
+    ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+    ("U*U*", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK"),
+    ("", "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s."),
+    // The first one with bits in its salt that mean nothing.
+    ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC/E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+    // crypt(3) of Debian 12 (libxcrypt 4.4).
+    ("hunter2", HASH),
+    (
+        "pässword",
+        "$2b$04$9Zg4V0cRrFZ2Xc0dQ1yN4u44jbwI2h92gjMAt6ItFJLTWE/pVhVte",
+    ),
+];
+
+#[tokio::test]
+async fn hashes_of_other_programs_match_their_passwords_alone() {
+    for (password, hash) in KNOWN {
+        let gate = gate(&[hashed("u", hash)]);
+        for (given, expected) in [(password, 200), ("U*u", 401), (&format!("{password}x"), 401)] {
+            assert_eq!(status(&gate, &basic(&format!("u:{given}"))).await, expected, "{hash}");
+        }
+    }
+    let costlier = HASH.replace("$04$", "$05$");
+    assert_eq!(status(&gate(&[hashed("u", &costlier)]), &basic("u:hunter2")).await, 401);
+}
+
+#[tokio::test]
+async fn a_password_counts_up_to_72_bytes() {
+    // A test vector of crypt_blowfish: 72 bytes and what follows them.
+    let gate = gate(&[hashed(
+        "u",
+        "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+    )]);
+    let long = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored";
+    for (length, expected) in [(long.len(), 200), (72, 200), (71, 401)] {
+        let given = format!("u:{}", &long[..length]);
+        assert_eq!(status(&gate, &basic(&given)).await, expected, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_or_removed_user_is_forgotten_and_the_others_are_not() {
+    let other_hash = KNOWN[5].1;
+    let old = gate(&[
+        hashed("stays", HASH),
+        hashed("changes", HASH),
+        hashed("goes", HASH),
+        plain("plain", "p"),
+    ]);
+    for name in ["stays", "changes", "goes"] {
+        assert_eq!(status(&old, &basic(&format!("{name}:hunter2"))).await, 200, "{name}");
+    }
+    let users = Users::new([
+        plain("plain", "q"),
+        hashed("comes", HASH),
+        hashed("changes", other_hash),
+        hashed("stays", HASH),
+    ]);
+    let new = Gate::replacing(&users.unwrap(), &old);
+    let known = new.checks.as_ref().unwrap().known.read().unwrap().clone();
+    let is_known: Vec<bool> = known.iter().map(Option::is_some).collect();
+    assert_eq!(is_known, [true, false, false, true]);
+    for (credentials, expected) in [
+        ("stays:hunter2", 200),
+        ("changes:hunter2", 401),
+        ("changes:pässword", 200),
+        ("goes:hunter2", 401),
+        ("comes:hunter2", 200),
+        ("plain:p", 401),
+        ("plain:q", 200),
+    ] {
+        assert_eq!(status(&new, &basic(credentials)).await, expected, "{credentials}");
+    }
+    // Nobody: everybody gets in; and what was known is not known again afterwards.
+    let open = Gate::replacing(&Users::default(), &new);
+    assert_eq!(status(&open, &HeaderMap::new()).await, 200);
+    let again = Gate::replacing(&Users::new([hashed("stays", HASH)]).unwrap(), &open);
+    assert_eq!(*again.checks.as_ref().unwrap().known.read().unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn gates_that_follow_each_other_share_their_bounds() {
+    let first = gate(&[hashed("u", HASH)]);
+    let second = Gate::replacing(&Users::new([hashed("v", HASH)]).unwrap(), &first);
+    let places = u32::try_from(WAITING_CHECKS).unwrap();
+    let _taken = first.checks.as_ref().unwrap().waiting.try_acquire_many(places).unwrap();
+    assert_eq!(status(&second, &basic("v:hunter2")).await, 503);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_costs_one_check_of_the_same_cost_each_time() {
+    let costlier = HASH.replace("$04$", "$05$");
+    let gate = gate(&[hashed("a", HASH), plain("p", "q"), hashed("b", &costlier)]);
+    let checks = gate.checks.as_ref().unwrap();
+    let mut chosen = std::collections::BTreeSet::new();
+    for number in 0..64 {
+        let name = format!("nobody{number}");
+        let stand_in = checks.stand_in(name.as_bytes()).unwrap().expose().to_owned();
+        assert_eq!(checks.stand_in(name.as_bytes()).unwrap().expose(), stand_in);
+        chosen.insert(stand_in);
+    }
+    assert_eq!(chosen.len(), 2, "one cost for all who do not exist would tell who does");
+    // With all places taken it is not refused at once: it waits for a check like everybody.
+    let _taken = checks
+        .waiting
+        .try_acquire_many(u32::try_from(WAITING_CHECKS).unwrap())
+        .unwrap();
+    for wrong in ["nobody:x", "p:x", "a:x", "b:x"] {
+        assert_eq!(status(&gate, &basic(wrong)).await, 503, "{wrong}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::types::{BasicAuth, BasicPassword, Secret};
+use crate::config::web::{RateLimit, WebConfig};
 
 /// crypt(3) of `hunter2` with cost 4.
 const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm";
@@ -94,6 +95,84 @@ async fn credentials_hold_for_their_request_alone() {
     for (head, status) in [(with.as_str(), 200), (without, 401), (with.as_str(), 200)] {
         assert_eq!(exchange(&mut stream, head).await.status, status);
     }
+}
+
+/// A web configuration with a user, a header and a rate at which no test sees a second token.
+fn strict(burst: u64) -> WebConfig {
+    WebConfig {
+        users: vec![BasicAuth {
+            username: "scraper".to_owned(),
+            password: BasicPassword::Bcrypt(Secret::new(HASH)),
+        }],
+        headers: vec![
+            ("Strict-Transport-Security", "max-age=60".to_owned()),
+            ("X-Frame-Options", "sameorigin".to_owned()),
+        ],
+        rate_limit: Some(RateLimit {
+            interval: Duration::from_secs(86_400),
+            burst,
+        }),
+        ..WebConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn headers_are_on_every_answer() {
+    let server = Server::usual().await;
+    server.app.replace_access(Access::new(&strict(7)).unwrap());
+    for (method, path, header, status) in [
+        ("GET", "/metrics", RIGHT, 200),
+        ("HEAD", "/metrics", RIGHT, 200),
+        ("GET", "/", RIGHT, 200),
+        ("GET", "/nothing", RIGHT, 404),
+        ("POST", "/metrics", RIGHT, 405),
+        ("GET", "/metrics?a=%ff", RIGHT, 400),
+        ("GET", "/metrics", WRONG, 401),
+        ("GET", "/metrics", RIGHT, 429),
+        ("GET", "/health", "", 200),
+    ] {
+        let reply = server.ask(method, path, header).await;
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert_eq!(reply.header("strict-transport-security"), "max-age=60", "{path}");
+        assert_eq!(reply.header("x-frame-options"), "sameorigin", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_and_the_state_of_the_process_is_not() {
+    let server = Server::usual().await;
+    server.app.replace_access(Access::new(&strict(2)).unwrap());
+    assert_eq!(server.ask("GET", "/metrics", WRONG).await.status, 401);
+    assert_eq!(server.ask("GET", "/metrics", RIGHT).await.status, 200);
+    for path in ["/metrics", "/", "/nothing", "/health/redis"] {
+        for header in [RIGHT, WRONG, ""] {
+            let reply = server.ask("GET", path, header).await;
+            assert_eq!(reply.status, 429, "{path}");
+            let seconds: u32 = reply.header("retry-after").parse().unwrap();
+            assert!((86_000..=86_400).contains(&seconds), "{seconds}");
+        }
+    }
+    for path in ["/health", "/-/healthy", "/-/ready"] {
+        assert_eq!(server.ask("GET", path, "").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn access_is_replaced_as_a_whole_also_on_open_connections() {
+    let server = Server::usual().await;
+    let mut stream = server.connect().await;
+    let with = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{RIGHT}\r\n");
+    let without = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(exchange(&mut stream, without).await.status, 200);
+    let mut web = strict(100);
+    server.app.replace_access(Access::new(&web).unwrap());
+    assert_eq!(exchange(&mut stream, without).await.status, 401);
+    assert_eq!(exchange(&mut stream, &with).await.status, 200);
+    // The user is gone, another is there.
+    web.users[0].username = "another".to_owned();
+    let next = Access::replacing(&web, &server.app.access()).unwrap();
+    server.app.replace_access(next);
+    assert_eq!(exchange(&mut stream, &with).await.status, 401);
 }
 
 #[tokio::test]
