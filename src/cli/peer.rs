@@ -60,8 +60,6 @@ pub(super) enum ProcessFlag {
     BasicAuthHashPassword,
 }
 
-/// Why the flags for TLS to Redis have no say.
-const NO_TLS: &str = "this version makes no TLS connection, so there is nothing that it could change";
 /// Why the flags for HTTPS are refused.
 const NO_HTTPS: &str = "asks for HTTPS, which this version does not serve, and serving the metrics in clear instead would be worse: leave it out and put a proxy that speaks TLS in front";
 
@@ -135,10 +133,14 @@ pub(super) const PEER_FLAGS: [PeerFlag; 59] = [
         "`compatibility.config_command`; `-` for none"),
     flag("--connection-timeout", "REDIS_EXPORTER_CONNECTION_TIMEOUT", text("15s"), Servers(ServerFlag::ConnectionTimeout),
         "`poll.timeout`, at most 5s, with a warning where it was longer; 3s when not given"),
-    flag("--tls-client-key-file", "REDIS_EXPORTER_TLS_CLIENT_KEY_FILE", TEXT, Nothing(NO_TLS), "no say: TLS comes with a later version"),
-    flag("--tls-client-cert-file", "REDIS_EXPORTER_TLS_CLIENT_CERT_FILE", TEXT, Nothing(NO_TLS), "no say: TLS comes with a later version"),
-    flag("--tls-ca-cert-file", "REDIS_EXPORTER_TLS_CA_CERT_FILE", TEXT, Nothing(NO_TLS), "no say: TLS comes with a later version"),
-    flag("--tls-server-name", "REDIS_EXPORTER_TLS_SERVER_NAME", TEXT, Nothing(NO_TLS), "no say: TLS comes with a later version"),
+    flag("--tls-client-key-file", "REDIS_EXPORTER_TLS_CLIENT_KEY_FILE", TEXT, Servers(ServerFlag::TlsClientKeyFile),
+        "`tls.key_file`"),
+    flag("--tls-client-cert-file", "REDIS_EXPORTER_TLS_CLIENT_CERT_FILE", TEXT, Servers(ServerFlag::TlsClientCertFile),
+        "`tls.cert_file`, shown to every server whose address is `rediss://`"),
+    flag("--tls-ca-cert-file", "REDIS_EXPORTER_TLS_CA_CERT_FILE", TEXT, Servers(ServerFlag::TlsCaCertFile),
+        "`tls.ca_file`; without it the authorities of the machine"),
+    flag("--tls-server-name", "REDIS_EXPORTER_TLS_SERVER_NAME", TEXT, Servers(ServerFlag::TlsServerName),
+        "`tls.server_name`; a name that no certificate can carry is wrong usage"),
     flag("--tls-server-key-file", "REDIS_EXPORTER_TLS_SERVER_KEY_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
     flag("--tls-server-cert-file", "REDIS_EXPORTER_TLS_SERVER_CERT_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
     flag("--tls-server-ca-cert-file", "REDIS_EXPORTER_TLS_SERVER_CA_CERT_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
@@ -196,7 +198,8 @@ pub(super) const PEER_FLAGS: [PeerFlag; 59] = [
         "the collector `system`"),
     flag("--include-rdb-file-size-metric", "REDIS_EXPORTER_INCL_RDB_FILE_SIZE_METRIC", OFF, Servers(ServerFlag::IncludeRdbFileSizeMetric),
         "`compatibility.rdb_file_size`"),
-    flag("--skip-tls-verification", "REDIS_EXPORTER_SKIP_TLS_VERIFICATION", OFF, Nothing(NO_TLS), "no say: TLS comes with a later version"),
+    flag("--skip-tls-verification", "REDIS_EXPORTER_SKIP_TLS_VERIFICATION", OFF, Servers(ServerFlag::SkipTlsVerification),
+        "`tls.insecure_skip_verify`, with a warning; what verification would say is found out all the same"),
     flag("--skip-checkkeys-for-role-master", "REDIS_EXPORTER_SKIP_CHECKKEYS_FOR_ROLE_MASTER", OFF,
         Servers(ServerFlag::SkipCheckkeysForRoleMaster), "`compatibility.keys_at_replicas_only`"),
     flag("--basic-auth-username", "REDIS_EXPORTER_BASIC_AUTH_USERNAME", TEXT, Process(ProcessFlag::BasicAuthUsername),

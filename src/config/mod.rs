@@ -31,6 +31,7 @@ pub mod pattern;
 pub mod peer_flags;
 mod peer_limits;
 pub mod peer_text;
+mod peer_tls;
 pub mod presets;
 pub mod problem;
 mod render;

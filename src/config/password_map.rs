@@ -1,7 +1,7 @@
 //! The password file of `redis_exporter`: a JSON object `{"redis://user@host:port": "password"}`. It may stand wherever a password file may;
 //! which of the two a file is says its first character.
 
-use super::address::parse_address;
+use super::address::{names_scheme, parse_address};
 use super::password_file::{self, PasswordFileFailure};
 use super::peer_flags::cluster_address;
 use super::resolve::MAX_INSTANCES;
@@ -34,6 +34,8 @@ pub(super) struct PasswordMap {
 pub(super) struct MapEntry {
     /// As it stands in the file; it may hold a password.
     key: Secret,
+    /// Whether it says how the server is spoken to.
+    names_scheme: bool,
     /// Where the server listens.
     address: Address,
     /// The same as the address of a cluster, where there is such a form of it.
@@ -52,18 +54,35 @@ impl MapEntry {
         self.key.expose()
     }
 
+    /// Whether the address has a scheme.
+    pub(super) fn names_scheme(&self) -> bool {
+        self.names_scheme
+    }
+
     fn is_at(&self, address: &Address) -> bool {
         self.address == *address || self.cluster.as_ref() == Some(address)
+    }
+
+    /// Whether it names the server of an address over TLS without saying how it is spoken to. One that says `redis://` names another
+    /// port, and its password is not for this one, nor the other way round.
+    fn is_behind(&self, address: &Address) -> bool {
+        let plain = Address {
+            tls: false,
+            ..address.clone()
+        };
+        address.tls && !self.names_scheme && self.is_at(&plain)
     }
 }
 
 impl PasswordMap {
-    /// The entry of a server and a user: the one that names both, else the one of that server that names no user.
+    /// The entry of a server and a user: the one that names both, else the one of that server that names no user; before others those
+    /// that name the scheme.
     pub(super) fn entry(&self, address: &Address, username: Option<&str>) -> Option<&MapEntry> {
-        let of_user = |wanted: Option<&str>| {
+        let find = |fits: fn(&MapEntry, &Address) -> bool, wanted: Option<&str>| {
             let mut entries = self.entries.iter();
-            entries.find(|entry| entry.is_at(address) && entry.username.as_deref() == wanted)
+            entries.find(|entry| fits(entry, address) && entry.username.as_deref() == wanted)
         };
+        let of_user = |wanted| find(MapEntry::is_at, wanted).or_else(|| find(MapEntry::is_behind, wanted));
         of_user(username).or_else(|| of_user(None))
     }
 
@@ -126,6 +145,7 @@ fn entries(content: &[u8]) -> Result<Vec<MapEntry>, PasswordFileFailure> {
         let parsed = parse_address(key).map_err(|error| PasswordFileFailure::MapAddress(index + 1, error))?;
         let entry = MapEntry {
             key: Secret::new(key.as_str()),
+            names_scheme: names_scheme(key),
             cluster: parse_address(&cluster_address(key)).ok().map(|parsed| parsed.address),
             address: parsed.address,
             username: parsed.username,
@@ -267,6 +287,12 @@ mod tests {
         assert_eq!(key("/run/r.sock", None).unwrap(), "unix:///run/r.sock");
         assert_eq!(key("redis://cache:6380", None), None);
         assert_eq!(key("redis://cache/1", None), None);
+        assert_eq!(
+            key("rediss://cache", None).unwrap(),
+            "cache",
+            "without a scheme it is for TLS as well"
+        );
+        assert_eq!(key("rediss://other:7000", None), None, "a password for the other port");
         let empty = map.entry(&parse_address("other:7000").unwrap().address, None).unwrap();
         assert_eq!(map.source(empty), PasswordSource::None);
     }

@@ -14,8 +14,10 @@ use super::password_file::PasswordFileFailure;
 use super::pattern::IdPattern;
 use super::peer_limits;
 use super::peer_text::{PeerKey, csv_fields, go_duration, peer_keys};
+use super::peer_tls::PeerTls;
 use super::resolve::DEFAULT_PING_INTERVAL;
 use super::schema::{Layer, PollLayer};
+use super::tls::TlsLayer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,6 +71,11 @@ pub enum ServerFlag {
     IncludeRdbFileSizeMetric,
     SkipCheckkeysForRoleMaster,
     IncludeMetricsForEmptyDatabases,
+    TlsCaCertFile,
+    TlsClientCertFile,
+    TlsClientKeyFile,
+    TlsServerName,
+    SkipTlsVerification,
 }
 
 /// The value of a flag, read by its kind.
@@ -83,11 +90,11 @@ pub enum PeerValue {
 }
 
 impl PeerValue {
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         *self == Self::Switch(true)
     }
 
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Switch(_) | Self::Number(_) => "",
@@ -140,6 +147,7 @@ pub struct PeerServers {
     compatibility: CompatibilityLayer,
     cluster: bool,
     cluster_hostnames: bool,
+    tls: PeerTls,
     remarks: Vec<Remark>,
 }
 
@@ -202,6 +210,11 @@ impl PeerServers {
             ServerFlag::IncludeRdbFileSizeMetric => compatibility.rdb_file_size = Some(on),
             ServerFlag::SkipCheckkeysForRoleMaster => compatibility.keys_at_replicas_only = Some(on),
             ServerFlag::IncludeMetricsForEmptyDatabases => compatibility.empty_databases = Some(on),
+            ServerFlag::TlsCaCertFile
+            | ServerFlag::TlsClientCertFile
+            | ServerFlag::TlsClientKeyFile
+            | ServerFlag::TlsServerName
+            | ServerFlag::SkipTlsVerification => self.tls.set(flag, origin, value)?,
         }
         Ok(())
     }
@@ -244,7 +257,17 @@ impl PeerServers {
         self.cluster
     }
 
-    /// What was given, as `defaults` of a configuration. What has another say here than there is added to `remarks`, and what deserves
+    /// The section `tls` of [`PeerServers::layer`], which depends on whether an address asks for TLS.
+    pub(super) fn tls_layer(&self, decoder: &mut Decoder<'_>, is_spoken: bool, remarks: &mut Vec<Remark>) -> TlsLayer {
+        self.tls.layer(decoder, is_spoken, remarks)
+    }
+
+    /// A sentence for the log when a flag keeps these instances from being verified.
+    pub(super) fn unverified_warning(&self, names: &[&str]) -> Option<String> {
+        self.tls.unverified_warning(names)
+    }
+
+    /// What was given, as `defaults` of a configuration, but for `tls`. What has another say here than there is added to `remarks`, and what deserves
     /// a line of its own to `warnings`.
     pub(super) fn layer(
         &self,

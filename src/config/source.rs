@@ -188,8 +188,7 @@ fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, C
     let mut warnings = Vec::new();
     let mut remarks = flags.remarks.clone();
     let password = flag_password(&mut decoder, flags);
-    let defaults = flags.servers.layer(&mut decoder, &mut remarks, &mut warnings);
-    warnings.splice(0..0, remarks_line(&remarks));
+    let mut defaults = flags.servers.layer(&mut decoder, &mut remarks, &mut warnings);
     let mut instances = Instances {
         flags,
         password,
@@ -199,13 +198,24 @@ fn load_flags(flags: &FlagSource, environment: &Environment) -> Result<Loaded, C
     if !instances.collect(&mut decoder) {
         return finish(decoder, None, instances.warnings);
     }
+    let is_spoken = instances.so_far().any(|(_, parsed)| parsed.address.tls);
+    defaults.tls = flags.servers.tls_layer(&mut decoder, is_spoken, &mut remarks);
+    let mut warnings = instances.warnings;
+    warnings.splice(0..0, remarks_line(&remarks));
     let draft = ConfigDraft {
         defaults,
         instances: Some(instances.drafts),
         ..ConfigDraft::default()
     };
     let config = resolve(&mut decoder, draft);
-    finish(decoder, config, instances.warnings)
+    if let Some(config) = &config {
+        let clusters = config.clusters.iter().map(|cluster| &cluster.template);
+        let unverified = config.instances.iter().chain(clusters);
+        let unverified = unverified.filter(|instance| instance.tls.insecure_skip_verify);
+        let names: Vec<&str> = unverified.map(|instance| instance.name.as_str()).collect();
+        warnings.extend(flags.servers.unverified_warning(&names));
+    }
+    finish(decoder, config, warnings)
 }
 
 /// What addresses of one cluster share.
@@ -215,6 +225,7 @@ struct ClusterKind {
     in_address: Option<Secret>,
     source: PasswordSource,
     database: u32,
+    tls: bool,
 }
 
 /// Makes the instances of flags.
@@ -328,6 +339,7 @@ impl Instances<'_> {
             in_address: parsed.password.clone(),
             source,
             database: parsed.address.database,
+            tls: parsed.address.tls,
         })
     }
 
@@ -404,7 +416,7 @@ impl Instances<'_> {
                 .username
                 .clone()
                 .or_else(|| entry.has_password.then(|| self.user()).flatten());
-            if self.is_named(&parsed.address, user.as_deref()) {
+            if self.is_named(&parsed.address, entry.names_scheme(), user.as_deref()) {
                 continue;
             }
             if self.drafts.len() >= MAX_INSTANCES {
@@ -453,11 +465,14 @@ impl Instances<'_> {
             .filter_map(|draft| draft.address.as_ref().map(|located| (draft, &located.value)))
     }
 
-    /// Whether this server is an instance already, as this user.
-    fn is_named(&self, address: &Address, user: Option<&str>) -> bool {
+    /// Whether this server is an instance already, as this user. An address without a scheme is that of a server which is spoken to over
+    /// TLS as well.
+    fn is_named(&self, address: &Address, with_scheme: bool, user: Option<&str>) -> bool {
         self.so_far().any(|(draft, parsed)| {
             let own = draft.layer.username.as_ref().map(|located| located.value.as_str());
-            parsed.address == *address && parsed.username.as_deref().or(own) == user
+            let tls = address.tls || (!with_scheme && parsed.address.tls);
+            let address = Address { tls, ..address.clone() };
+            parsed.address == address && parsed.username.as_deref().or(own) == user
         })
     }
 

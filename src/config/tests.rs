@@ -12,6 +12,7 @@ mod key_checks;
 mod key_groups;
 mod lua_search;
 mod sessions;
+mod tls_flags;
 
 /// Every secret of the fixtures contains this word and nothing else does.
 const SECRET_WORD: &str = "hunter2";
