@@ -9,6 +9,7 @@ mod peer;
 mod peer_values;
 mod unknown;
 
+use crate::commands::acl::{Format, ServerChoice};
 use crate::config::peer_flags::{Remark, remarks_line};
 use crate::config::source::INLINE_VARIABLE;
 use crate::config::types::{BasicAuth, Secret};
@@ -91,6 +92,15 @@ pub enum Action {
     },
     /// Validate the configuration, connect to every instance, and say what works
     Check,
+    /// Print the line that makes the least-privilege Redis user for this configuration, for every instance
+    Acl {
+        /// For this server instead of asking: redis-6.2, redis-7, valkey-8.1, keydb, dragonfly, sentinel or the like; `all` for the common ones
+        #[arg(long, value_name = "SERVER")]
+        server: Option<ServerChoice>,
+        /// For the prompt of redis-cli, or for the server's file of users
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+        format: Format,
+    },
     /// Print every metric that this program can emit
     Catalogue {
         /// As the document docs/metrics.md

@@ -11,6 +11,7 @@
 //! A scrape never causes a Redis command, a poll never waits for a scrape, one instance never waits for another. ARCHITECTURE.md
 //! says where things live and what is deliberately absent.
 
+pub mod acl;
 pub mod app;
 pub mod catalogue;
 pub mod cli;

@@ -1,7 +1,7 @@
 //! The binary: parse flags, load the configuration, start logging, run, exit code; nothing else.
 
 use redis_session_exporter::cli::{Action, Cli, CommandLineError, Settings, UsageError};
-use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, check, healthcheck, once};
+use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, acl, check, healthcheck, once};
 use redis_session_exporter::config::{self, Environment, FlagSource, Loaded, Source};
 use redis_session_exporter::{app, catalogue, telemetry};
 use std::io::{Write, stderr, stdout};
@@ -45,7 +45,7 @@ fn run(cli: &Cli) -> u8 {
         Action::Healthcheck { .. } => {
             return block_on(async { finish(healthcheck::run(settings.healthcheck_address(), stdout()).await) });
         }
-        Action::Serve | Action::Once { .. } | Action::Check => {}
+        Action::Serve | Action::Once { .. } | Action::Check | Action::Acl { .. } => {}
     }
     let chosen = match cli.config_source(&environment) {
         Ok(chosen) => chosen,
@@ -88,8 +88,9 @@ fn as_file(cli: &Cli, environment: &Environment, source: &Source, loaded: &Loade
 }
 
 async fn command(settings: &Settings, source: Source, loaded: Loaded, file: &str) -> u8 {
-    match settings.action {
-        Action::Once { unpaced } => finish(once::run(loaded.config, !unpaced, stdout()).await),
+    match &settings.action {
+        Action::Once { unpaced } => finish(once::run(loaded.config, !*unpaced, stdout()).await),
+        Action::Acl { server, format } => finish(acl::run(loaded.config, server.as_ref(), *format, stdout()).await),
         Action::Check => finish(check::run(loaded.config, file, stdout()).await),
         _ => match app::serve(settings, source, loaded.config).await {
             Ok(()) => EXIT_OK,

@@ -12,7 +12,9 @@ pub mod reading;
 
 pub use problem::Problem;
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::InstanceConfig;
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -20,9 +22,22 @@ pub static SPEC: Spec = Spec {
     help: "Counters, gauges and histograms that the application keeps in Redis.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: of_metrics,
     descriptors: Vec::new,
     build: Build::ByFrame,
 };
+
+/// The keys of the metrics, and what their types are read with.
+fn of_metrics(config: &InstanceConfig, _server: &Server) -> Vec<Grant> {
+    let metrics = &config.application_metrics;
+    let mut granted: Vec<Grant> = metrics.iter().map(|metric| Grant::read_key(&metric.key)).collect();
+    let commands = metrics.iter().flat_map(reading::commands);
+    granted.extend(commands.map(grants::command));
+    if metrics.iter().any(|metric| metric.database != config.address.database) {
+        granted.push(grants::command("select"));
+    }
+    granted
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 pub mod list;
 
 use super::label_text::label_text;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::config::optional::ClientListConfig;
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::Command;
@@ -18,6 +18,7 @@ pub static SPEC: Spec = Spec {
     help: "Every client with its name, address, buffers and idle time, and how many are idle. Names and addresses become label values.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: |_, _| grants::commands(&["info", "client|list"]),
     descriptors: || {
         [&INFO, &CREATED_AT, &IDLE_SINCE]
             .into_iter()

@@ -1,7 +1,7 @@
 //! Collector `clients`: INFO Clients, who is connected and how.
 
 use super::table::{Row, TableCollector, row, row_descriptors};
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -9,6 +9,7 @@ pub static SPEC: Spec = Spec {
     help: "Connected clients, the room left below maxclients, and the largest client buffers.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || row_descriptors(ROWS).collect(),
     build: Build::FromReplies(|options| TableCollector::boxed(ROWS, options)),
 };

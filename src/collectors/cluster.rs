@@ -1,7 +1,7 @@
 //! Collector `cluster`: CLUSTER INFO, the cluster as this node sees it. On a server without cluster mode it says only that.
 
 use super::table::{Conversion, Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::{Command, Info};
 
@@ -11,6 +11,10 @@ pub static SPEC: Spec = Spec {
     help: "State of the cluster as this node sees it: slots covered, nodes known, messages between nodes.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |_, server| {
+        let of_clusters = server.cluster_enabled.then(|| grants::command("cluster|info"));
+        grants::commands(&["info"]).into_iter().chain(of_clusters).collect()
+    },
     descriptors: || row_descriptors(ENABLED).chain(row_descriptors(ROWS)).collect(),
     build: Build::FromReplies(|_| Box::new(Cluster)),
 };

@@ -1,7 +1,7 @@
 //! Collector `cluster_slot_stats`: keys, time and traffic of single hash slots of a cluster, to find the one that is hot.
 
 use super::admission::Admission;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::{Command, Reply};
 use std::collections::BTreeMap;
@@ -13,6 +13,10 @@ pub static SPEC: Spec = Spec {
            `limits.label_values`. It costs the server 3 ms per poll on a node that holds all 16384 slots.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: |_, server| {
+        let of_clusters = server.cluster_enabled.then(|| grants::command("cluster|slot-stats"));
+        grants::commands(&["info"]).into_iter().chain(of_clusters).collect()
+    },
     descriptors: || STATISTICS.iter().map(|(_, descriptor)| descriptor).collect(),
     build: Build::FromReplies(|options| {
         Box::new(ClusterSlotStats {

@@ -3,7 +3,7 @@
 use super::admission::{Admission, MAX_COMMANDS};
 use super::compound::command_stats;
 use super::table::MICROSECONDS_PER_SECOND;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 
@@ -13,6 +13,7 @@ pub static SPEC: Spec = Spec {
     help: "Calls, execution time, refusals and failures of each command.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || vec![&CALLS, &DURATION, &REJECTED, &FAILED],
     build: Build::FromReplies(|_| Box::new(CommandStats::default())),
 };

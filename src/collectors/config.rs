@@ -4,7 +4,7 @@
 //! CONFIG GET shows passwords to whoever may run it, so this exporter asks for parameters by name and keeps only those: a reply
 //! with anything else in it is read past. `config_all` alone asks for everything, where an operator switches it on.
 
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::config::optional::{Compatibility, NO_CONFIG_COMMAND};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::info::parse_number;
@@ -17,6 +17,12 @@ pub static SPEC: Spec = Spec {
     help: "Parameters that explain other figures: limits of memory, clients and buffers. Needs the right to run CONFIG GET.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        grants::commands(&["info"])
+            .into_iter()
+            .chain(grants::config_get(config))
+            .collect()
+    },
     descriptors: || {
         NUMBERS
             .iter()

@@ -6,7 +6,7 @@ pub use redaction::{is_secret, shown};
 
 use super::admission::MAX_LABEL_VALUE_BYTES;
 use super::config::{config_get, pairs_of};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::config::types::SECRET_PLACEHOLDER;
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::info::parse_number;
@@ -20,6 +20,12 @@ pub static SPEC: Spec = Spec {
     help: "Every parameter of CONFIG GET *, `<secret>` in place of whatever may be one. Needs the right to run CONFIG GET.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        grants::commands(&["info"])
+            .into_iter()
+            .chain(grants::config_get(config))
+            .collect()
+    },
     descriptors: || vec![&KEY_VALUE, &VALUE],
     build: Build::FromReplies(|options| {
         let config_command = &options.optional.compatibility.config_command;

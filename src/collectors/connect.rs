@@ -1,7 +1,7 @@
 //! Collector `connect`: a fresh connection beside the kept one, which shows whether a new client would get in. The frame makes
 //! the connection and publishes; this file only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,6 +10,7 @@ pub static SPEC: Spec = Spec {
     help: "Whether a new client gets in: a fresh connection at an interval of its own, each phase timed.",
     default_on: true,
     schedule: Schedule::Connect,
+    grants: |_, _| grants::commands(&["ping"]),
     descriptors: || vec![&SUCCESS, &PHASE_DURATION],
     build: Build::ByFrame,
 };

@@ -1,7 +1,7 @@
 //! Collector `count_keys`: how many keys match a pattern, from the paced scan. `keys::count_keys` counts; this file only says what there
 //! is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,6 +10,7 @@ pub static SPEC: Spec = Spec {
     help: "How many keys match a pattern, exactly. Runs where `count_keys` names one.",
     default_on: false,
     schedule: Schedule::Scan,
+    grants: |_, _| grants::of_a_pass(),
     descriptors: || vec![&KEYS_COUNT],
     build: Build::ByFrame,
 };

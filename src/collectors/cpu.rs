@@ -2,7 +2,7 @@
 
 use super::admission::{Admission, MAX_THREADS};
 use super::table::{Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 use crate::redis::info::parse_number;
@@ -13,6 +13,7 @@ pub static SPEC: Spec = Spec {
     help: "Processor time of the server: the main thread, its I/O threads and its forks.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || row_descriptors(ROWS).chain([&IO_THREAD]).collect(),
     build: Build::FromReplies(|_| Box::new(Cpu::default())),
 };

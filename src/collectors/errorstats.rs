@@ -2,7 +2,7 @@
 
 use super::admission::{Admission, MAX_ERRORS};
 use super::compound::{compounds, count};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::{Command, Info};
 
@@ -12,6 +12,7 @@ pub static SPEC: Spec = Spec {
     help: "Error replies by their first word: OOM, MISCONF, READONLY and NOREPLICAS are writes refused.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || vec![&ERRORS],
     build: Build::FromReplies(|_| Box::new(ErrorStats::default())),
 };

@@ -1,8 +1,12 @@
 //! Collector `events`: how many sessions come and why they go, from keyspace notifications. The frame listens and publishes; this file
 //! only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::{EventsMode, InstanceConfig, StoreConfig};
 use crate::metric::{Descriptor, MetricKind};
+use crate::sessions::notifications::EventKind;
+use std::collections::BTreeSet;
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -10,9 +14,36 @@ pub static SPEC: Spec = Spec {
     help: "How many sessions are created and why they end, from keyspace notifications, where the server publishes them.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: of_listening,
     descriptors: || vec![&CREATED, &ENDED, &TTL, &CONNECTED, &RECEIVED, &LOST, &GAPS],
     build: Build::ByFrame,
 };
+
+/// The events of the databases that hold stores, and of all others those that the server counts, to know that none was lost. PTTL asks new
+/// sessions for their TTL.
+fn of_listening(config: &InstanceConfig, _server: &Server) -> Vec<Grant> {
+    let stores: Vec<StoreConfig> = grants::stores(config)
+        .into_iter()
+        .filter(|store| store.events != EventsMode::Off)
+        .collect();
+    if stores.is_empty() {
+        return Vec::new();
+    }
+    let databases: BTreeSet<u32> = stores
+        .iter()
+        .flat_map(|store| store.databases.iter().copied())
+        .collect();
+    let mut granted: Vec<Grant> = grants::keys_of(&stores).collect();
+    let of_stores = databases.iter().map(|database| format!("__keyevent@{database}__:*"));
+    let of_others = [EventKind::Expired, EventKind::Evicted].map(|kind| format!("__keyevent@*__:{}", kind.as_str()));
+    granted.extend(of_stores.chain(of_others).map(Grant::Channels));
+    granted.extend(grants::commands(&["info", "ping", "subscribe", "pttl"]));
+    granted.extend(grants::config_get(config));
+    if databases.iter().any(|database| *database != config.address.database) {
+        granted.push(grants::command("select"));
+    }
+    granted
+}
 
 /// Sessions that came into being.
 pub static CREATED: Descriptor = Descriptor::new(

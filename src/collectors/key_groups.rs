@@ -1,7 +1,9 @@
 //! Collector `key_groups`: how many keys there are of each kind and what memory they take, the kinds being what Lua patterns capture of the
 //! keys' names. The scan drives `keys::key_groups` and publishes; this file only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::InstanceConfig;
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,9 +12,22 @@ pub static SPEC: Spec = Spec {
     help: "Keys and their memory in groups, which patterns make of the keys' names.",
     default_on: false,
     schedule: Schedule::Scan,
+    grants: of_groups,
     descriptors: || vec![&COUNT, &MEMORY, &DISTINCT],
     build: Build::ByFrame,
 };
+
+/// Every key belongs to a group, so that every key must be readable for the memory that it takes. No value is read.
+fn of_groups(config: &InstanceConfig, server: &Server) -> Vec<Grant> {
+    if config.optional.key_groups.is_none() {
+        return Vec::new();
+    }
+    let mut granted = vec![Grant::ReadKeys("*".to_owned())];
+    granted.extend(grants::of_a_pass());
+    granted.extend(grants::commands(&["memory|usage", "client|no-touch"]));
+    granted.extend(grants::of_replicas_in_clusters(server));
+    granted
+}
 
 /// Keys of a group.
 pub static COUNT: Descriptor = Descriptor::new(

@@ -3,7 +3,7 @@
 use super::admission::{Admission, MAX_DATABASES};
 use super::compound::{compounds, count};
 use super::table::MILLISECONDS_PER_SECOND;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 use std::collections::BTreeMap;
@@ -14,6 +14,11 @@ pub static SPEC: Spec = Spec {
     help: "Keys per database, and how many of them have a time to live.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        let is_wanted = config.optional.compatibility.empty_databases;
+        let parameters = grants::config_get(config).filter(|_| is_wanted);
+        grants::commands(&["info"]).into_iter().chain(parameters).collect()
+    },
     descriptors: || {
         vec![
             &KEYS,

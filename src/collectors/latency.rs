@@ -6,7 +6,7 @@
 use super::admission::{Admission, MAX_COMMANDS, MAX_LABEL_VALUE_BYTES};
 use super::compound::{CommandStat, command_stats, compounds, find};
 use super::table::MILLISECONDS_PER_SECOND;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Distribution, MetricKind, Samples, Value};
 use crate::redis::info::{pairs, parse_number};
 use crate::redis::{Command, Reply};
@@ -18,6 +18,13 @@ pub static SPEC: Spec = Spec {
     help: "Execution times of commands as the server measured them, and its latency events.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        if config.optional.compatibility.latency_commands {
+            grants::commands(&["info", "latency|latest", "latency|histogram"])
+        } else {
+            grants::commands(&["info"])
+        }
+    },
     descriptors: || vec![&HISTOGRAM, &PERCENTILES, &SPIKE_LAST, &SPIKE_DURATION],
     build: Build::FromReplies(|options| {
         Box::new(Latency {

@@ -6,7 +6,9 @@ mod problem;
 pub use problem::{Ending, Problem, unavailability};
 
 use super::application::number::label_value;
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::InstanceConfig;
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::{Command, Reply, Unavailable};
 use std::collections::BTreeMap;
@@ -17,9 +19,25 @@ pub static SPEC: Spec = Spec {
     help: "Values that Lua scripts of yours collect.",
     default_on: false,
     schedule: Schedule::Scan,
+    grants: of_scripts,
     descriptors: || vec![&VALUES, &RESULT],
     build: Build::ByFrame,
 };
+
+/// What runs the scripts, and what ends one that does not end. Which commands they call and which keys they read only their author knows.
+fn of_scripts(config: &InstanceConfig, server: &Server) -> Vec<Grant> {
+    let scripts = &config.optional.lua;
+    if scripts.is_empty() {
+        return Vec::new();
+    }
+    let mut granted = grants::commands(&["info"]);
+    let has = |read_only: bool| scripts.iter().any(|script| script.read_only == read_only);
+    granted.extend(has(true).then(|| grants::command("eval_ro")));
+    granted.extend(has(false).then(|| grants::command("eval")));
+    granted.push(grants::command("script|kill"));
+    granted.extend(grants::of_replicas_in_clusters(server));
+    granted
+}
 
 static VALUES: Descriptor = Descriptor::new(
     MetricKind::Gauge,

@@ -5,7 +5,7 @@
 
 use super::expectations::{self, EXPECTATION_MET};
 use super::table::{Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, Expectations, PollContext, Schedule, Server, Spec, config};
+use super::{Build, CollectError, Collector, Expectations, PollContext, Schedule, Server, Spec, config, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 
@@ -15,6 +15,10 @@ pub static SPEC: Spec = Spec {
     help: "Memory used and allowed, fragmentation, buffers, and whether policy and persistence are as expected.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        let parameters = config.expect.persistence.and_then(|_| grants::config_get(config));
+        grants::commands(&["info"]).into_iter().chain(parameters).collect()
+    },
     descriptors: || row_descriptors(ROWS).chain([&USED_RATIO, &EXPECTATION_MET]).collect(),
     build: Build::FromReplies(|options| {
         Box::new(Memory {

@@ -28,6 +28,7 @@ pub mod errorstats;
 pub mod events;
 pub mod expectations;
 pub mod facts;
+pub mod grants;
 pub mod identity;
 pub mod key_groups;
 pub mod keyspace;
@@ -105,6 +106,8 @@ pub struct Spec {
     pub default_on: bool,
     /// What drives it.
     pub schedule: Schedule,
+    /// What an ACL user must be granted for it, besides what every connection needs ([`crate::acl`]).
+    pub grants: grants::Grants,
     /// Everything it may emit, in slices so that table-driven collectors can list their rows beside single descriptors.
     pub descriptors: fn() -> Vec<&'static Descriptor>,
     /// How it comes about.

@@ -6,7 +6,7 @@ mod small;
 
 use super::admission::{Admission, MAX_LABEL_VALUE_BYTES};
 use super::table::{Row, push_rows, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::info::pairs;
 use crate::redis::{Command, Info};
@@ -18,6 +18,7 @@ pub static SPEC: Spec = Spec {
     help: "The modules of the server, and what Redis Search, valkey-search, valkey-json and valkey-bloom say about themselves.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || {
         let tables = TABLES.into_iter().flat_map(row_descriptors);
         std::iter::once(&MODULE).chain(tables).collect()

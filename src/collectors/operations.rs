@@ -13,7 +13,7 @@ mod mapping;
 pub use mapping::Operation;
 
 use super::latency::{HISTOGRAM_SINCE, latency_histogram};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, SessionKnowledge, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, SessionKnowledge, Spec, grants};
 use crate::config::Operations;
 use crate::metric::{Descriptor, MetricKind, Samples, Value};
 use crate::redis::Command;
@@ -29,6 +29,13 @@ pub static SPEC: Spec = Spec {
     help: "Session operations and their latency, from the server's command statistics.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        if config.optional.compatibility.latency_commands && config.operations != Operations::Off {
+            grants::commands(&["info", "latency|histogram"])
+        } else {
+            grants::commands(&["info"])
+        }
+    },
     descriptors: || vec![&OPERATIONS, &DURATION],
     build: Build::FromReplies(|options| {
         Box::new(SessionOperations {

@@ -1,7 +1,7 @@
 //! Collector `persistence`: INFO Persistence, whether the data would survive a restart.
 
 use super::table::{Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +12,11 @@ pub static SPEC: Spec = Spec {
     help: "Snapshots and append-only file: whether they work, how old they are, whether the server is still loading.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, _| {
+        let is_wanted = config.optional.compatibility.rdb_file_size;
+        let parameters = grants::config_get(config).filter(|_| is_wanted);
+        grants::commands(&["info"]).into_iter().chain(parameters).collect()
+    },
     descriptors: || row_descriptors(ROWS).chain([&RDB_FILE_SIZE]).collect(),
     build: Build::FromReplies(|options| {
         let compatibility = &options.optional.compatibility;

@@ -1,7 +1,7 @@
 //! Collector `ping`: whether the server answers, from the point of view of a client that is already connected. The frame
 //! pings and publishes; this file only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,6 +10,7 @@ pub static SPEC: Spec = Spec {
     help: "Whether the server answers PING, how fast, and if not, why not.",
     default_on: true,
     schedule: Schedule::Ping,
+    grants: |_, _| grants::commands(&["ping"]),
     descriptors: || {
         vec![
             &CONNECTION_STATUS,

@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::compound::count;
 use super::table::{Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::info::pairs;
 use crate::redis::{Command, Info};
@@ -14,6 +14,7 @@ pub static SPEC: Spec = Spec {
     help: "Replicas and how far behind they are; on a replica, the link to its primary.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || {
         row_descriptors(ROWS)
             .chain([

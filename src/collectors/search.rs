@@ -3,7 +3,7 @@
 mod fields;
 
 use super::application::number::label_value;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::config::optional::SearchConfig;
 use crate::config::pattern::IdPattern;
 use crate::metric::{Descriptor, Samples};
@@ -17,6 +17,7 @@ pub static SPEC: Spec = Spec {
     help: "Search indexes: documents, sizes and the state of indexing.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: |_, _| grants::commands(&["info", "ft._list", "ft.info"]),
     descriptors: || {
         FIELDS
             .iter()

@@ -6,7 +6,7 @@ pub mod primaries;
 
 use super::label_text::label_text;
 use super::table::{MILLISECONDS_PER_SECOND, Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::info::parse_number;
 use crate::redis::{Command, Info, Reply};
@@ -19,6 +19,21 @@ pub static SPEC: Spec = Spec {
     help: "Of a Sentinel: the primaries that it watches, their replicas and Sentinels that are well, and whether a failover is possible.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, server| {
+        let mut commands = vec!["info"];
+        if server.is_sentinel {
+            commands.extend([
+                "sentinel|masters",
+                "sentinel|sentinels",
+                "sentinel|slaves",
+                "sentinel|ckquorum",
+            ]);
+            if config.collectors.get("config_all").copied().unwrap_or(false) {
+                commands.push("sentinel|config");
+            }
+        }
+        grants::commands(&commands)
+    },
     descriptors: || {
         row_descriptors(ROWS)
             .chain([&STATUS, &REPLICAS, &SENTINELS, &OK_REPLICAS, &OK_SENTINELS, &QUORUM])

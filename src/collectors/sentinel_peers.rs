@@ -4,7 +4,7 @@
 use super::label_text::label_text;
 use super::sentinel::known_primaries;
 use super::sentinel::primaries::{Entry, Primary, list, masters, primaries};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::Command;
 use std::collections::BTreeSet;
@@ -15,6 +15,13 @@ pub static SPEC: Spec = Spec {
     help: "Of a Sentinel: which other Sentinels watch the same primaries, with their addresses.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: |_, server| {
+        if server.is_sentinel {
+            grants::commands(&["info", "sentinel|masters", "sentinel|sentinels"])
+        } else {
+            grants::commands(&["info"])
+        }
+    },
     descriptors: || vec![&PEER],
     build: Build::FromReplies(|_| Box::new(SentinelPeers)),
 };

@@ -4,7 +4,7 @@
 use super::admission::Admission;
 use super::known_fields;
 use super::table::{Row, push_rows, row, row_descriptors};
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, Label, MetricKind, Samples};
 use crate::redis::info::{pairs, parse_number};
 use crate::redis::{Command, Info};
@@ -15,6 +15,7 @@ pub static SPEC: Spec = Spec {
     help: "Which server answers and since when; its TLS certificates and scripting engines where it tells of them.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || {
         row_descriptors(ROWS)
             .chain([

@@ -1,7 +1,9 @@
 //! Collector `session_probe`: whether a session can be written, read, renewed and deleted, and how long that takes as a client sees it.
 //! The frame acts and publishes; this file only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::InstanceConfig;
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,9 +12,20 @@ pub static SPEC: Spec = Spec {
     help: "A synthetic session that is written, read, renewed and deleted, where the operator asks for it with `session_probe: { enabled: true }`.",
     default_on: true,
     schedule: Schedule::SessionProbe,
+    grants: of_probing,
     descriptors: || vec![&SUCCESS, &OPERATIONS, &DURATION],
     build: Build::ByFrame,
 };
+
+/// The only keys that are written, and only where the operator asks for it. INFO tells whether the server is a replica.
+fn of_probing(config: &InstanceConfig, _server: &Server) -> Vec<Grant> {
+    if !config.session_probe.enabled {
+        return Vec::new();
+    }
+    let keys = format!("{}*", grants::escaped(&config.session_probe.prefix));
+    let commands = grants::commands(&["info", "set", "get", "expire", "del"]);
+    std::iter::once(Grant::WriteKeys(keys)).chain(commands).collect()
+}
 
 /// 1 when the last synthetic session went through.
 pub static SUCCESS: Descriptor = Descriptor::new(

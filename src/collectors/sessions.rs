@@ -1,7 +1,9 @@
 //! Collector `sessions`: how many sessions each store holds and what they look like, from paced scans. The frame drives the scan
 //! and publishes; this file only says what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::{InstanceConfig, StoreConfig};
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,6 +12,7 @@ pub static SPEC: Spec = Spec {
     help: "Sessions per store, and how the figures came about.",
     default_on: true,
     schedule: Schedule::Scan,
+    grants: of_stores,
     descriptors: || {
         vec![
             &ACTIVE,
@@ -40,6 +43,34 @@ pub static SPEC: Spec = Spec {
     },
     build: Build::ByFrame,
 };
+
+/// TTL, size and type are asked of single sessions; the beginning of a value only where `encryption` names how it should look. A library's
+/// index of sessions takes the place of counting them.
+fn of_stores(config: &InstanceConfig, server: &Server) -> Vec<Grant> {
+    let stores = grants::stores(config);
+    if stores.is_empty() {
+        return Vec::new();
+    }
+    let mut granted: Vec<Grant> = grants::keys_of(&stores).collect();
+    let indexes = stores.iter().filter_map(|store| store.index_key.as_deref());
+    granted.extend(indexes.map(Grant::read_key));
+    granted.extend(grants::of_a_pass());
+    granted.extend(grants::commands(&["pttl", "memory|usage"]));
+    let has = |is_so: fn(&StoreConfig) -> bool| stores.iter().any(is_so);
+    if config.sessions.is_auto() || has(|store| store.key_type.is_some() || store.index_key.is_some()) {
+        granted.push(grants::command("type"));
+    }
+    if has(|store| store.index_key.is_some()) {
+        granted.push(grants::command("zcount"));
+    }
+    if has(|store| store.encryption.is_some()) {
+        granted.extend(grants::commands(&["getrange", "client|no-touch"]));
+    }
+    // A replica that is scanned in place of its primary.
+    let of_replicas = grants::of_replicas_in_clusters(server);
+    granted.extend(of_replicas.filter(|_| !config.scan_from.is_empty()));
+    granted
+}
 
 /// Sessions of a store at the last complete scan.
 pub static ACTIVE: Descriptor = Descriptor::new(

@@ -2,7 +2,7 @@
 //! lengths and thresholds of COMMANDLOG. Arguments of logged commands are never looked at.
 
 use super::table::MICROSECONDS_PER_SECOND;
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, config, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 
@@ -12,6 +12,11 @@ pub static SPEC: Spec = Spec {
     help: "Slow commands: how many are remembered, the last one's number and duration.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: |config, server| {
+        let parameters = grants::config_get(config).filter(|_| config::has_commandlog(server));
+        let commands = grants::commands(&["info", "slowlog|len", "slowlog|get", "commandlog|len"]);
+        commands.into_iter().chain(parameters).collect()
+    },
     descriptors: || {
         [&LENGTH, &LAST_ID, &LAST_DURATION]
             .into_iter()

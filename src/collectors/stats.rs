@@ -1,7 +1,7 @@
 //! Collector `stats`: INFO Stats, what the server has done since it started or since CONFIG RESETSTAT.
 
 use super::table::{Row, TableCollector, row, row_descriptors};
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -9,6 +9,7 @@ pub static SPEC: Spec = Spec {
     help: "What the server did since its start: commands, traffic, hits and misses, expirations, evictions, refusals.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || row_descriptors(ROWS).collect(),
     build: Build::FromReplies(|options| TableCollector::boxed(ROWS, options)),
 };

@@ -1,7 +1,9 @@
 //! Collector `streams`: streams, their consumer groups and the consumers. The scan drives `keys::streams` and publishes; this file only says
 //! what there is to publish.
 
-use super::{Build, Schedule, Spec};
+use super::grants::Grant;
+use super::{Build, Schedule, Server, Spec, grants};
+use crate::config::InstanceConfig;
 use crate::metric::{Descriptor, MetricKind};
 
 /// What this collector is.
@@ -10,6 +12,7 @@ pub static SPEC: Spec = Spec {
     help: "Streams that the configuration names: their length, and how far their groups and consumers have come.",
     default_on: false,
     schedule: Schedule::Scan,
+    grants: of_streams,
     descriptors: || {
         vec![
             &LENGTH,
@@ -32,6 +35,35 @@ pub static SPEC: Spec = Spec {
     },
     build: Build::ByFrame,
 };
+
+fn of_streams(config: &InstanceConfig, server: &Server) -> Vec<Grant> {
+    let streams = &config.optional.streams;
+    if streams.is_empty() {
+        return Vec::new();
+    }
+    let by_glob = streams
+        .patterns
+        .iter()
+        .map(|pattern| Grant::ReadKeys(pattern.glob.clone()));
+    let by_name = streams.single.iter().map(|key| Grant::read_key(&key.key));
+    let mut granted: Vec<Grant> = by_glob.chain(by_name).collect();
+    if !streams.patterns.is_empty() {
+        granted.extend(grants::of_a_pass());
+    }
+    granted.extend(grants::commands(&[
+        "info",
+        "select",
+        "type",
+        "xinfo|stream",
+        "xinfo|groups",
+    ]));
+    if streams.consumers {
+        granted.push(grants::command("xinfo|consumers"));
+    }
+    granted.push(grants::command("client|no-touch"));
+    granted.extend(grants::of_replicas_in_clusters(server));
+    granted
+}
 
 /// `redis_stream_length`
 pub static LENGTH: Descriptor = Descriptor::new(

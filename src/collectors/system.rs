@@ -1,7 +1,7 @@
 //! Collector `system`: what INFO says about the machine below the server.
 
 use super::table::{Row, TableCollector, row, row_descriptors};
-use super::{Build, Schedule, Spec};
+use super::{Build, Schedule, Spec, grants};
 
 /// What this collector is.
 pub static SPEC: Spec = Spec {
@@ -9,6 +9,7 @@ pub static SPEC: Spec = Spec {
     help: "The machine below the server.",
     default_on: false,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || row_descriptors(ROWS).collect(),
     build: Build::FromReplies(|options| TableCollector::boxed(ROWS, options)),
 };

@@ -1,6 +1,6 @@
 //! Collector `tile38`: what a Tile38 server says of itself, where `compatibility.tile38` is on. It asks for nothing anywhere else.
 
-use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec};
+use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
 use crate::redis::Command;
 use crate::redis::info::parse_number;
@@ -12,6 +12,7 @@ pub static SPEC: Spec = Spec {
     help: "Of a Tile38 server, where `compatibility.tile38` says that it is one: objects, memory and the Go run time.",
     default_on: true,
     schedule: Schedule::Info,
+    grants: grants::info,
     descriptors: || FIELDS.iter().map(|(_, descriptor)| descriptor).collect(),
     build: Build::FromReplies(|options| {
         Box::new(Tile38 {

@@ -16,6 +16,8 @@ mod session_probe;
 mod sessions;
 
 use super::{EXIT_FAILURE, EXIT_OK};
+use crate::acl;
+use crate::collectors::grants::Grant;
 use crate::collectors::{CollectError, Server, SessionKnowledge};
 use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
@@ -90,16 +92,13 @@ struct Report {
     text: String,
     /// Whether the daemon could connect, PING and poll with this configuration.
     works: bool,
-    /// The ACL rules that are missing.
-    grants: BTreeSet<String>,
+    /// What the user must be granted besides.
+    grants: BTreeSet<Grant>,
     /// The features that are missing, each with what it needs.
     unavailable: Vec<String>,
     /// The command that mends what is denied.
     mending: Option<String>,
 }
-
-/// ACL rule of Valkey from 9.1 on that lets a user into every database. `db=5` would take the databases away that it may use now.
-const EVERY_DATABASE: &str = "alldbs";
 
 impl Report {
     /// A line of the paragraph: what, and what about it.
@@ -126,55 +125,18 @@ impl Report {
 
     /// Notes a command that the user may not run.
     fn denied(&mut self, command: &str) {
-        self.grants.insert(format!("+{command}"));
+        self.grants.insert(Grant::Command(command.to_owned().into()));
     }
 
     /// Notes keys, by a glob, that the user may not read.
     fn may_read(&mut self, glob: &str) {
-        self.grants.insert(format!("%R~{glob}"));
+        self.grants.insert(Grant::ReadKeys(glob.to_owned()));
     }
 
-    /// Notes one key that the user may not read. What a glob takes for more than itself is escaped.
+    /// Notes one key that the user may not read.
     fn may_read_key(&mut self, key: &str) {
-        self.may_read(&escaped(key));
+        self.grants.insert(Grant::read_key(key));
     }
-}
-
-/// A glob that matches this text and nothing else.
-fn escaped(text: &str) -> String {
-    let mut glob = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if matches!(letter, '*' | '?' | '[' | ']' | '\\') {
-            glob.push('\\');
-        }
-        glob.push(letter);
-    }
-    glob
-}
-
-/// A rule as the prompt of `redis-cli` takes it: in quotes where it would be taken for several, or for quotes, and there with the escapes
-/// of `sdssplitargs` (Redis 2.6), so that a rule is one line whatever a key is called.
-fn quoted(rule: String) -> String {
-    let is_plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && !matches!(letter, '"' | '\'');
-    if rule.chars().all(is_plain) {
-        return rule;
-    }
-    let mut quoted = String::from("\"");
-    for letter in rule.chars() {
-        match letter {
-            '\\' | '"' => quoted.extend(['\\', letter]),
-            // No other line break or sign that a terminal obeys may reach the terminal as it is.
-            _ if letter.is_control() || (letter.is_whitespace() && letter != ' ') => {
-                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
-                    // Writing to a String cannot fail.
-                    let _ = write!(quoted, "\\x{byte:02x}");
-                }
-            }
-            _ => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 async fn check(config: &InstanceConfig) -> Report {
@@ -195,27 +157,19 @@ async fn check(config: &InstanceConfig) -> Report {
     report
 }
 
-/// The command that an administrator runs, with every missing rule once.
-///
-/// Rules for subcommands (`+config|get`) hold from Redis 6.0 on. Dragonfly knows no subcommands of these commands, so that the whole
-/// command is named there. A server without ACL (Redis before 6.0, `requirepass` alone) denies nothing, so there is no line.
-fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<String>) -> Option<String> {
+/// The command that an administrator runs, with every missing rule once. A server without ACL (Redis before 6.0, `requirepass` alone) denies
+/// nothing, so there is no line.
+fn mending(config: &InstanceConfig, server: Option<&Server>, grants: &BTreeSet<Grant>) -> Option<String> {
     if grants.is_empty() {
         return None;
     }
-    let whole_commands = server.is_some_and(|server| server.product == "dragonfly");
-    // Reading alone cannot be granted before Redis 7.0; what the user may do with the keys is in the list of commands there.
-    let knows_reading = server.is_none_or(|server| server.redis_version >= (7, 0, 0));
-    let rules: BTreeSet<String> = grants
-        .iter()
-        .map(|grant| match (grant.split_once('|'), grant.strip_prefix("%R")) {
-            (_, Some(keys)) if !knows_reading => keys.to_owned(),
-            (Some((command, _)), None) if whole_commands => command.to_owned(),
-            _ => grant.clone(),
-        })
-        .collect();
-    let rules: Vec<String> = rules.into_iter().map(quoted).collect();
-    let user = config.username.as_deref().unwrap_or("default");
+    let makes_sense = |grant: &&Grant| match grant {
+        Grant::Channels(_) => server.is_none_or(acl::servers::has_channel_rules),
+        _ => true,
+    };
+    let rules = acl::rules::rules(grants.iter().filter(makes_sense), server);
+    let rules: Vec<String> = rules.iter().map(|rule| acl::rules::quoted(rule)).collect();
+    let user = acl::rules::quoted(config.username.as_deref().unwrap_or("default"));
     Some(format!("ACL SETUSER {user} {}", rules.join(" ")))
 }
 
@@ -489,7 +443,7 @@ async fn describe_database(
         let shown = name.to_uppercase();
         let known = problems.len();
         if denies_database(reply) {
-            report.grants.insert(EVERY_DATABASE.to_owned());
+            report.grants.insert(Grant::EveryDatabase);
             problems.push("the user may not use this database".to_owned());
         } else if unavailability(reply) == Some(Unavailable::Denied) {
             report.denied(&name);
@@ -544,15 +498,16 @@ mod tests {
         loaded.config.instances[0].clone()
     }
 
-    fn grants(rules: &[&str]) -> BTreeSet<String> {
-        rules.iter().map(|rule| (*rule).to_owned()).collect()
+    fn grants(commands: &[&'static str]) -> BTreeSet<Grant> {
+        crate::collectors::grants::commands(commands).into_iter().collect()
     }
 
     #[test]
     fn the_mending_line_names_each_rule_once_for_this_user_and_server() {
         let nobody = instance("");
         let monitor = instance("instances: [{ address: a, username: monitor, password: x }]");
-        let rules = grants(&["+ping", "+slowlog|len", "+slowlog|get", EVERY_DATABASE]);
+        let mut rules = grants(&["ping", "slowlog|len", "slowlog|get"]);
+        rules.insert(Grant::EveryDatabase);
         let of = |product: &str| Server {
             product: product.to_owned(),
             redis_version: (7, 2, 4),
@@ -571,20 +526,22 @@ mod tests {
             mending(
                 &monitor,
                 Some(&of("dragonfly")),
-                &grants(&["+slowlog|len", "+slowlog|get", "+ping"])
+                &grants(&["slowlog|len", "slowlog|get", "ping"])
             )
             .unwrap(),
             "ACL SETUSER monitor +ping +slowlog"
         );
         let old = Server::default();
-        let keys = grants(&["+pttl", "%R~sess:*"]);
+        let mut keys = grants(&["pttl"]);
+        keys.insert(Grant::ReadKeys("sess:*".to_owned()));
+        keys.insert(Grant::Channels("a".to_owned()));
         assert_eq!(
             mending(&nobody, Some(&old), &keys).unwrap(),
-            "ACL SETUSER default +pttl ~sess:*"
+            "ACL SETUSER default ~sess:* +pttl"
         );
         assert_eq!(
             mending(&nobody, Some(&of("redis")), &keys).unwrap(),
-            "ACL SETUSER default %R~sess:* +pttl"
+            "ACL SETUSER default %R~sess:* &a +pttl"
         );
     }
 
@@ -609,16 +566,5 @@ mod tests {
             Some((true, "no SCAN (db1), no SELECT (db2)".to_owned()))
         );
         assert_eq!(of(&[0, 2], false), Some((false, "no SELECT (db2)".to_owned())));
-    }
-
-    #[test]
-    fn rules_for_keys_match_that_key_and_stay_one_word() {
-        assert_eq!(escaped("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
-        assert_eq!(quoted("%R~a*b".to_owned()), "%R~a*b");
-        assert_eq!(quoted("%R~my \"key\"\\*".to_owned()), "\"%R~my \\\"key\\\"\\\\*\"");
-        assert_eq!(
-            quoted("%R~a\nb\u{1b}\u{2028}é".to_owned()),
-            "\"%R~a\\x0ab\\x1b\\xe2\\x80\\xa8é\""
-        );
     }
 }

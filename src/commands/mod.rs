@@ -1,5 +1,6 @@
 //! The commands beside `serve`: each does one thing, prints to standard output, and ends with an exit code.
 
+pub mod acl;
 pub mod check;
 pub mod healthcheck;
 pub mod once;

@@ -115,7 +115,9 @@ pub(crate) const fn advice(reason: Reason) -> &'static str {
         Reason::Dns => "check the host name and the resolver of this machine",
         Reason::Tls => "check the certificates of both sides",
         Reason::Auth => "check username, password and password_file",
-        Reason::Denied => "grant the command to the user; `redis-session-exporter check` prints the line",
+        Reason::Denied => {
+            "grant the command to the user; `redis-session-exporter check` prints what is missing, `acl` the whole line"
+        }
         Reason::Loading => "wait until the server has loaded its data set",
         Reason::Masterdown => "check the replica's link to its primary",
         Reason::Busy => "check for a long running script or function (SCRIPT KILL, FUNCTION KILL)",
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(
             place.refusal(Reason::Denied, &reply).to_string(),
             "redis://h:1/0: the server answered with error NOPERM during select; grant the command to the user; \
-             `redis-session-exporter check` prints the line"
+             `redis-session-exporter check` prints what is missing, `acl` the whole line"
         );
         let full = Reply::Error("ERR max number of clients reached".into());
         assert_eq!(

@@ -32,6 +32,7 @@ mod http;
 mod info_faults;
 mod key_groups;
 mod keys;
+mod least_privilege;
 mod libraries;
 mod lua;
 mod lua_patterns;

@@ -15,7 +15,7 @@ use std::time::Duration;
 const BOUND: Duration = Duration::from_secs(60);
 
 /// A server in Sentinel mode, gone when dropped.
-struct Sentinel {
+pub struct Sentinel {
     port: u16,
     _process: Process,
     _folder: tempfile::TempDir,
@@ -23,7 +23,7 @@ struct Sentinel {
 
 impl Sentinel {
     /// A Sentinel with these lines of configuration.
-    fn start(lines: &str) -> Self {
+    pub fn start(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let file = folder.path().join("sentinel.conf");
@@ -45,17 +45,17 @@ impl Sentinel {
         }
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::connect(self.port).unwrap()
     }
 }
 
 /// Lines that watch this server with this quorum, impatiently.
-fn monitor(server: &RedisServer, quorum: u8) -> String {
+pub fn monitor(server: &RedisServer, quorum: u8) -> String {
     format!(
         "sentinel monitor shop 127.0.0.1 {} {quorum}\nsentinel down-after-milliseconds shop 500\n\
          sentinel failover-timeout shop 3000\n",

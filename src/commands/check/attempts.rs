@@ -4,7 +4,8 @@
 //! denied, TYPE comes first, and then each command once, on a key of the type that it is for: on any other it would be an error
 //! of the server, which its statistics count.
 
-use super::{EVERY_DATABASE, Report};
+use super::Report;
+use crate::collectors::grants::Grant;
 use crate::config::InstanceConfig;
 use crate::redis::{Command, Connection, RedisError, Reply, Unavailable, denies_database, unavailability};
 use crate::sessions::details::denies_command;
@@ -149,7 +150,7 @@ pub(super) async fn attempt(
         if let Some(reply @ Reply::Error(_)) = replies.first() {
             tried.is_out_of_reach = true;
             if denies_database(reply) {
-                report.grants.insert(EVERY_DATABASE.to_owned());
+                report.grants.insert(Grant::EveryDatabase);
             } else if denies_command(reply) {
                 tried.note(report, "select", Verdict::Command);
             }

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::attempts::{Asked, Fits, Subject, attempt};
+use crate::collectors::grants::escaped;
 use crate::config::InstanceConfig;
 use crate::keys::{key_groups, streams};
 use crate::redis::{Connection, RedisError};
@@ -105,7 +106,7 @@ async fn describe_streams(
         subjects.extend(named.database.map(|database| Subject {
             database,
             key: named.key.clone(),
-            rule: super::escaped(&named.key),
+            rule: escaped(&named.key),
         }));
     }
     let mut asked = vec![

@@ -2,6 +2,7 @@
 
 use super::attempts::{Asked, Fits, Subject, Tried, attempt};
 use super::{Hindrances, Report, hindered};
+use crate::collectors::grants::escaped;
 use crate::config::InstanceConfig;
 use crate::config::optional::KeyPattern;
 use crate::keys::{self, check_keys, count_keys, single_keys};
@@ -98,7 +99,7 @@ pub(super) async fn describe(
             Some(Subject {
                 database: key.database?,
                 key: key.key.clone(),
-                rule: super::escaped(&key.key),
+                rule: escaped(&key.key),
             })
         });
         let subjects: Vec<Subject> = subjects.collect();

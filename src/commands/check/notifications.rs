@@ -2,6 +2,8 @@
 //! about, never changed.
 
 use super::Report;
+use crate::collectors::grants::Grant;
+use crate::collectors::{Server, events};
 use crate::config::{EventsMode, InstanceConfig};
 use crate::poller::events::setting_command;
 use crate::redis::{Command, Connection, Connector, Reply, Unavailable, sanitised_code, unavailability};
@@ -9,9 +11,6 @@ use crate::sessions::notifications::{Class, EventKind, Known, Setting, channel};
 use tokio::time::Instant;
 
 const SUBJECT: &str = "notifications";
-
-/// ACL rule for the channels of events. Rules for channels exist since Redis 6.2.
-const CHANNELS: &str = "&__keyevent@*__:*";
 
 /// Says what is published, what is missing, and whether the user may listen. Gives back whether everything is told, or may be where nobody
 /// can say.
@@ -92,7 +91,10 @@ async fn describe_listening(report: &mut Report, config: &InstanceConfig) -> boo
     match refusal {
         Some(Unavailable::Denied) => {
             report.denied("subscribe");
-            report.grants.insert(CHANNELS.to_owned());
+            let granted = (events::SPEC.grants)(config, &Server::default()).into_iter();
+            report
+                .grants
+                .extend(granted.filter(|grant| matches!(grant, Grant::Channels(_))));
             report.line(
                 SUBJECT,
                 "the user may not listen: everything that comes from events is absent",

@@ -1,6 +1,8 @@
 //! What `check` says about the synthetic session: whether the user may write it. It is only asked about: `check` never writes.
 
-use super::{Report, escaped};
+use super::Report;
+use crate::acl::rules::rule;
+use crate::collectors::grants::{Grant, escaped};
 use crate::config::InstanceConfig;
 use crate::redis::{Command, Connection, Reply, unavailability};
 use tokio::time::Instant;
@@ -85,7 +87,7 @@ pub(super) async fn describe(
         report.denied(name);
         // Only a denial of keys asks for a rule for keys: a server refuses it for a user who may use all keys.
         if !String::from_utf8_lossy(answer).contains("to run the") {
-            report.grants.insert(format!("~{}*", escaped(prefix)));
+            report.grants.insert(keys(prefix));
         }
     }
     let shown = prefix.escape_debug();
@@ -103,5 +105,10 @@ pub(super) async fn describe(
 /// Everything that a probe needs, as rules.
 fn rules(prefix: &str) -> String {
     let commands: Vec<String> = COMMANDS.iter().map(|(name, _)| format!("+{name}")).collect();
-    format!("`~{}* {}`", escaped(prefix), commands.join(" "))
+    format!("`{} {}`", rule(&keys(prefix), None), commands.join(" "))
+}
+
+/// The keys that a probe writes.
+fn keys(prefix: &str) -> Grant {
+    Grant::WriteKeys(format!("{}*", escaped(prefix)))
 }
