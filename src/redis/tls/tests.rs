@@ -2,6 +2,7 @@
 
 mod garbage;
 mod identity;
-mod kit;
+pub(super) mod kit;
+mod measurements;
 mod stream;
 mod trust;

@@ -4,7 +4,8 @@ use super::TlsReason;
 use super::failure::TlsFailure;
 use crate::tls::authorities::{Authorities, Origin};
 use crate::tls::certificate::{
-    ChainValidity, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names, validity,
+    ChainValidity, bears_issuer_of, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names,
+    validity,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -136,6 +137,33 @@ fn verify(
         WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities.roots), Arc::clone(provider)).build();
     let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
     verifier.verify_server_cert(leaf, others, name, ocsp_response, now)?;
+    check_authority(&authorities.named, leaf, others, now)
+}
+
+/// Whether the dates of the authority itself hold, which webpki does not look at. OpenSSL does, so that every other client is turned
+/// away on the day on which a private authority expires. Of several certificates of one authority one that holds is enough.
+///
+/// The authorities of the machine are not looked at: whoever maintains that list removes them.
+fn check_authority(
+    named: &[CertificateDer<'_>],
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    let mut below = leaf;
+    // No certificate stands in a chain twice.
+    for _ in 0..=others.len() {
+        let above = named.iter().filter(|authority| bears_issuer_of(authority, below));
+        let mut verdicts = above.map(|authority| check_dates(authority, now));
+        if let Some(first) = verdicts.next() {
+            let holds = first.is_ok() || verdicts.any(|verdict| verdict.is_ok());
+            return if holds { Ok(()) } else { first };
+        }
+        let Some(next) = others.iter().find(|other| bears_issuer_of(other, below)) else {
+            break;
+        };
+        below = next;
+    }
     Ok(())
 }
 
@@ -202,11 +230,11 @@ impl Case<'_> {
         if let Some(seconds) = failing(self.leaf) {
             return ("the server's certificate", Some(seconds));
         }
-        let others = self.chain.iter().skip(1);
-        (
-            "a certificate that the server's depends on",
-            others.filter_map(failing).next(),
-        )
+        if let Some(seconds) = self.chain.iter().skip(1).find_map(failing) {
+            return ("a certificate that the server's depends on", Some(seconds));
+        }
+        let authority = self.authorities.named.iter().find_map(failing);
+        ("the certificate of the authority in `tls.ca_file`", authority)
     }
 
     fn expired(&self) -> TlsFailure {
@@ -225,7 +253,7 @@ impl Case<'_> {
         TlsFailure {
             reason: TlsReason::Expired,
             what: format!("{whose} {when}"),
-            advice: "renew it and let the server load it, or check the clock of this machine".to_owned(),
+            advice: "renew it where it is used, or check the clock of this machine".to_owned(),
         }
     }
 
@@ -311,3 +339,6 @@ impl Case<'_> {
         self.chain.iter().chain(&self.authorities.named).any(has_weak_key)
     }
 }
+
+#[cfg(test)]
+mod tests;

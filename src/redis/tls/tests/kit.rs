@@ -20,19 +20,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-pub(super) static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
-pub(super) static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+pub(in crate::redis::tls) static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+pub(in crate::redis::tls) static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
 /// A certificate with its key.
-pub(super) struct Made {
-    pub(super) der: CertificateDer<'static>,
-    pub(super) pem: String,
-    pub(super) params: CertificateParams,
-    pub(super) key: KeyPair,
+pub(in crate::redis::tls) struct Made {
+    pub(in crate::redis::tls) der: CertificateDer<'static>,
+    pub(in crate::redis::tls) pem: String,
+    pub(in crate::redis::tls) params: CertificateParams,
+    pub(in crate::redis::tls) key: KeyPair,
 }
 
 impl Made {
-    pub(super) fn key_pem(&self) -> String {
+    pub(in crate::redis::tls) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 
@@ -42,7 +42,7 @@ impl Made {
 }
 
 /// What a certificate says unless a test says otherwise: `localhost` and `127.0.0.1`, for a long time around now.
-pub(super) fn params(common_name: &str) -> CertificateParams {
+pub(in crate::redis::tls) fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.not_before = date_time_ymd(2020, 1, 1);
@@ -50,14 +50,14 @@ pub(super) fn params(common_name: &str) -> CertificateParams {
     params
 }
 
-pub(super) fn authority_params(common_name: &str) -> CertificateParams {
+pub(in crate::redis::tls) fn authority_params(common_name: &str) -> CertificateParams {
     let mut params = params(common_name);
     params.subject_alt_names.clear();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
 }
 
-pub(super) fn self_signed(params: CertificateParams) -> Made {
+pub(in crate::redis::tls) fn self_signed(params: CertificateParams) -> Made {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     Made {
@@ -68,7 +68,7 @@ pub(super) fn self_signed(params: CertificateParams) -> Made {
     }
 }
 
-pub(super) fn issued(params: CertificateParams, issuer: &Made) -> Made {
+pub(in crate::redis::tls) fn issued(params: CertificateParams, issuer: &Made) -> Made {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &issuer.issuer()).unwrap();
     Made {
@@ -79,27 +79,27 @@ pub(super) fn issued(params: CertificateParams, issuer: &Made) -> Made {
     }
 }
 
-pub(super) fn authority() -> Made {
+pub(in crate::redis::tls) fn authority() -> Made {
     self_signed(authority_params("an authority"))
 }
 
-pub(super) fn file(text: &str) -> NamedTempFile {
+pub(in crate::redis::tls) fn file(text: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     file
 }
 
 /// What a server is.
-pub(super) struct Server {
-    pub(super) leaf: Made,
-    pub(super) others: Vec<CertificateDer<'static>>,
-    pub(super) versions: &'static [&'static SupportedProtocolVersion],
+pub(in crate::redis::tls) struct Server {
+    pub(in crate::redis::tls) leaf: Made,
+    pub(in crate::redis::tls) others: Vec<CertificateDer<'static>>,
+    pub(in crate::redis::tls) versions: &'static [&'static SupportedProtocolVersion],
     /// Clients must show a certificate of this authority.
-    pub(super) client_authority: Option<CertificateDer<'static>>,
+    pub(in crate::redis::tls) client_authority: Option<CertificateDer<'static>>,
 }
 
 impl Server {
-    pub(super) fn of(leaf: Made) -> Self {
+    pub(in crate::redis::tls) fn of(leaf: Made) -> Self {
         Self {
             leaf,
             others: Vec::new(),
@@ -108,7 +108,7 @@ impl Server {
         }
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    pub(in crate::redis::tls) fn config(&self) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.versions)
             .unwrap();
@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Plays the script over one connection.
-    pub(super) async fn plays(&self, script: Vec<Act>) -> (SocketAddr, JoinHandle<Vec<Vec<String>>>) {
+    pub(in crate::redis::tls) async fn plays(&self, script: Vec<Act>) -> (SocketAddr, JoinHandle<Vec<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(self.config());
@@ -143,12 +143,12 @@ impl Server {
     }
 
     /// Answers the login of one connection and waits for its end.
-    pub(super) async fn welcomes(&self) -> SocketAddr {
+    pub(in crate::redis::tls) async fn welcomes(&self) -> SocketAddr {
         self.plays(vec![Act::Read(1), send("+OK\r\n"), Act::AwaitClose]).await.0
     }
 }
 
-pub(super) fn address(host: &str, port: u16) -> Address {
+pub(in crate::redis::tls) fn address(host: &str, port: u16) -> Address {
     Address {
         endpoint: Endpoint::Tcp {
             host: host.to_owned(),
@@ -160,7 +160,7 @@ pub(super) fn address(host: &str, port: u16) -> Address {
 }
 
 /// An instance at a socket, with this configuration of TLS.
-pub(super) fn instance(socket: SocketAddr, tls: TlsConfig) -> InstanceConfig {
+pub(in crate::redis::tls) fn instance(socket: SocketAddr, tls: TlsConfig) -> InstanceConfig {
     let nothing = crate::config::Environment::of_pairs(&[]);
     let yaml = "instances: [{name: a, address: 'redis://localhost'}]";
     let loaded = crate::config::load_str(yaml, "test", std::path::Path::new(""), &nothing).unwrap();
@@ -171,12 +171,12 @@ pub(super) fn instance(socket: SocketAddr, tls: TlsConfig) -> InstanceConfig {
     }
 }
 
-pub(super) fn connector(socket: SocketAddr, tls: TlsConfig) -> Connector {
+pub(in crate::redis::tls) fn connector(socket: SocketAddr, tls: TlsConfig) -> Connector {
     Connector::new(&instance(socket, tls))
 }
 
 /// One that sends nothing of its own accord.
-pub(super) fn silent(socket: SocketAddr, tls: TlsConfig) -> Connector {
+pub(in crate::redis::tls) fn silent(socket: SocketAddr, tls: TlsConfig) -> Connector {
     let mut instance = instance(socket, tls);
     instance.optional.compatibility.set_client_name = false;
     instance.password = PasswordSource::None;
@@ -184,21 +184,21 @@ pub(super) fn silent(socket: SocketAddr, tls: TlsConfig) -> Connector {
 }
 
 /// Trusts the certificates of one file.
-pub(super) fn trusting(ca_file: &NamedTempFile) -> TlsConfig {
+pub(in crate::redis::tls) fn trusting(ca_file: &NamedTempFile) -> TlsConfig {
     TlsConfig {
         ca_file: Some(PathBuf::from(ca_file.path())),
         ..TlsConfig::default()
     }
 }
 
-pub(super) async fn connected(connector: &Connector) -> (Connection, TlsHandshake) {
+pub(in crate::redis::tls) async fn connected(connector: &Connector) -> (Connection, TlsHandshake) {
     let (connection, handshake) = connector.connect(soon()).await.unwrap();
     assert_eq!(failures(connector), []);
     (connection, handshake.tls.unwrap())
 }
 
 /// What a connect shows that fails, which counts once.
-pub(super) async fn failed(connector: &Connector) -> (TlsHandshake, RedisError) {
+pub(in crate::redis::tls) async fn failed(connector: &Connector) -> (TlsHandshake, RedisError) {
     let (Handshake { tls, .. }, error) = connector.connect(soon()).await.unwrap_err();
     let tls = tls.unwrap();
     assert_eq!(failures(connector), [(tls.failure.unwrap(), 1)], "{error}");
@@ -206,7 +206,7 @@ pub(super) async fn failed(connector: &Connector) -> (TlsHandshake, RedisError) 
 }
 
 /// What was counted.
-pub(super) fn failures(connector: &Connector) -> Vec<(TlsReason, u64)> {
+pub(in crate::redis::tls) fn failures(connector: &Connector) -> Vec<(TlsReason, u64)> {
     connector
         .tls_errors()
         .into_iter()

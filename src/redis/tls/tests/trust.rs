@@ -70,6 +70,7 @@ fn bad_servers() -> Vec<(&'static str, Server, TlsReason, Vec<&'static str>)> {
     let between = issued(authority_params("between"), &root);
     let mut old = authority_params("old");
     old.not_after = date_time_ymd(2021, 2, 3);
+    let spent = self_signed(old.clone());
     let old = issued(old, &root);
     vec![
         (
@@ -96,6 +97,12 @@ fn bad_servers() -> Vec<(&'static str, Server, TlsReason, Vec<&'static str>)> {
             },
             TlsReason::Expired,
             vec!["a certificate that the server's depends on expired on 2021-02-03 ("],
+        ),
+        (
+            spent.pem.clone().leak(),
+            Server::of(issued(params("server"), &spent)),
+            TlsReason::Expired,
+            vec!["the certificate of the authority in `tls.ca_file` expired on 2021-02-03 ("],
         ),
         (
             root.pem.clone().leak(),
@@ -193,7 +200,8 @@ async fn a_certificate_that_is_named_itself_is_trusted_while_its_dates_and_its_n
         change(&mut params);
         self_signed(params)
     };
-    let table: [(fn(&mut CertificateParams), Option<TlsReason>); 5] = [
+    type Change = fn(&mut CertificateParams);
+    let table: [(Change, Option<TlsReason>); 5] = [
         (|_| (), None),
         (
             |params| params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
