@@ -16,6 +16,7 @@ mod authentication;
 mod bench;
 mod client_list;
 mod cluster_discovery;
+mod cluster_tls;
 mod commands;
 mod compatibility;
 mod compatibility_options;
