@@ -37,7 +37,7 @@ fn every_node_is_polled_at_its_port_for_tls() {
     let authority = Authority::new("cluster");
     let ca = authority.write(folder.path(), "ca");
     let arguments = ["--requirepass", "hunter2", "--masterauth", "hunter2"];
-    let cluster = RedisCluster::start_tls(authority.issue(&Leaf::server()), &arguments);
+    let cluster = RedisCluster::start_tls(&authority, &Leaf::server(), &arguments);
     let address = cluster.tls_address("127.0.0.1");
     let credentials = format!("password: hunter2\n{}", tls(&ca, ""));
     let exporter = Exporter::start(&of_cluster(&address, &credentials));
@@ -78,7 +78,7 @@ fn nodes_are_verified_by_their_host_names_or_by_one_name_for_all() {
     let authority = Authority::new("cluster");
     let ca = authority.write(folder.path(), "ca");
     let leaf = Leaf::nameless_server().dns("localhost").dns("shop.internal");
-    let cluster = RedisCluster::start_tls(authority.issue(&leaf), &["--cluster-announce-hostname", "localhost"]);
+    let cluster = RedisCluster::start_tls(&authority, &leaf, &["--cluster-announce-hostname", "localhost"]);
     // By address nobody is verified; the configured nodes show it.
     let by_address = Exporter::start(&of_cluster(&cluster.tls_address("127.0.0.1"), &tls(&ca, "")));
     let first = cluster.tls_names("127.0.0.1").remove(0);

@@ -1,6 +1,6 @@
 //! A real Redis (or Valkey) Cluster on the loopback interface.
 
-use super::certificates::Issued;
+use super::certificates::{Authority, Issued, Leaf};
 use super::free_port;
 use super::redis_server::{RedisServer, ServerTls};
 use super::resp::Reply;
@@ -20,7 +20,16 @@ pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,
     ports_of_bus: Vec<u16>,
     arguments: Vec<String>,
-    identity: Option<Issued>,
+    tls: Option<ClusterTls>,
+}
+
+/// What the nodes of a cluster show each other and their clients, and whom they trust on the bus.
+#[derive(Debug)]
+struct ClusterTls {
+    identity: Issued,
+    authority: String,
+    /// Holds what a node shows when it calls another one.
+    _folder: tempfile::TempDir,
 }
 
 impl RedisCluster {
@@ -30,16 +39,33 @@ impl RedisCluster {
     }
 
     /// The same with a port for TLS beside the plain one, over which they also talk to each other; all of them show one certificate.
-    pub fn start_tls(identity: Issued, arguments: &[&str]) -> Self {
-        Self::start_as(&[&["--tls-cluster", "yes"], arguments].concat(), Some(identity))
+    pub fn start_tls(authority: &Authority, leaf: &Leaf, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = authority.issue(&Leaf::client("node")).write(folder.path(), "node");
+        let own = [
+            "--tls-cluster",
+            "yes",
+            "--tls-replication",
+            "yes",
+            "--tls-client-cert-file",
+            &certificate.to_string_lossy(),
+            "--tls-client-key-file",
+            &key.to_string_lossy(),
+        ];
+        let tls = ClusterTls {
+            identity: authority.issue(leaf),
+            authority: authority.pem(),
+            _folder: folder,
+        };
+        Self::start_as(&[&own, arguments].concat(), Some(tls))
     }
 
-    fn start_as(arguments: &[&str], identity: Option<Issued>) -> Self {
+    fn start_as(arguments: &[&str], tls: Option<ClusterTls>) -> Self {
         let mut cluster = Self {
             nodes: Vec::new(),
             ports_of_bus: Vec::new(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            identity,
+            tls,
         };
         for _ in 0..6 {
             cluster.add();
@@ -84,16 +110,18 @@ impl RedisCluster {
             "0",
         ];
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let node = match &self.identity {
+        let node = match &self.tls {
             None => RedisServer::start_with(&arguments),
-            Some(identity) => RedisServer::start_tls(&ServerTls::showing(identity).and_plain(), &arguments),
+            Some(tls) => {
+                let tls = ServerTls {
+                    client_authorities: Some(&tls.authority),
+                    ..ServerTls::showing(&tls.identity).and_plain()
+                };
+                RedisServer::start_tls(&tls, &arguments)
+            }
         };
         if let (Some(first), Some(first_bus)) = (self.nodes.first(), self.ports_of_bus.first()) {
-            let port = if self.identity.is_some() {
-                first.tls_port
-            } else {
-                first.port
-            };
+            let port = if self.tls.is_some() { first.tls_port } else { first.port };
             node.command(&[
                 "CLUSTER",
                 "MEET",
