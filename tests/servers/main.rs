@@ -23,6 +23,7 @@ mod compatibility_options;
 mod connections;
 mod dead_share;
 mod drop_in;
+mod drop_in_tls;
 mod drop_in_wire;
 mod events;
 mod events_faults;
