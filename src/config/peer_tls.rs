@@ -118,7 +118,7 @@ fn file(
     let path = absolute(Path::new(""), written);
     if let Err(what) = checked(&path, read) {
         decoder.problems.set_origin(origin);
-        let message = format!("{}: {what}", subject(written, false));
+        let message = format!("{}: {what}", subject(written, false, false));
         decoder.problems.add(None, "", message);
     }
     Some(path)

@@ -124,20 +124,20 @@ fn pem_file(
     directory: &Path,
     read: fn(&Path) -> Result<(), TlsFileError>,
 ) -> Option<Option<PathBuf>> {
-    let text = decoder.scalar(field)?;
-    if text.text.is_empty() {
+    let text = decoder.path_text(field)?;
+    if text.path.is_empty() {
         return Some(None);
     }
-    if text.text.len() > MAX_PATH_BYTES || text.text.chars().any(char::is_control) {
+    if text.path.len() > MAX_PATH_BYTES || text.path.chars().any(char::is_control) {
         decoder.refuse(
             field,
             "is not the path of a PEM file; write for example `/etc/redis/tls/ca.pem`",
         );
         return None;
     }
-    let path = absolute(directory, &text.text);
+    let path = absolute(directory, &text.path);
     if let Err(what) = checked(&path, read) {
-        let subject = subject(&text.text, text.substituted);
+        let subject = subject(&text.written.text, text.is_prefixed, text.written.substituted);
         decoder.refuse(field, format!("{subject}: {what}"));
     }
     Some(Some(path))
@@ -151,8 +151,8 @@ pub(super) fn absolute(directory: &Path, written: &str) -> PathBuf {
 
 /// How a message calls a file: by its path only where that looks like one and stands in the configuration itself, since somebody may
 /// have written a secret where its file belongs.
-pub(super) fn subject(written: &str, substituted: bool) -> String {
-    if !substituted && written.starts_with(['/', '.']) {
+pub(super) fn subject(written: &str, is_prefixed: bool, substituted: bool) -> String {
+    if is_prefixed || (!substituted && written.starts_with(['/', '.'])) {
         format!("the file {written}")
     } else {
         "the file of that name".to_owned()

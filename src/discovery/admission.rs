@@ -21,7 +21,8 @@ const MAX_SHOWN_BYTES: usize = 64;
 pub enum Refusal {
     /// No address that can be dialled: port 0, nothing, `0.0.0.0`, a multicast address, a name that no host has.
     Address,
-    /// A port for TLS alone, which this version does not speak.
+    /// No port of the kind that the cluster's address asks for: TLS alone beside `redis-cluster://`, none for TLS beside
+    /// `rediss-cluster://`.
     Tls,
     /// Outside of the networks into which credentials may go.
     Network,
@@ -46,13 +47,16 @@ impl Refusal {
         }
     }
 
-    /// The reason in words, with what mends it.
-    pub const fn sentence(self) -> &'static str {
+    /// The reason in words, with what mends it, for a cluster that is spoken to over TLS or in the clear.
+    pub const fn sentence(self, over_tls: bool) -> &'static str {
         match self {
             Self::Address => {
                 "its address cannot be dialled; look at `cluster-announce-ip` and `cluster-announce-port` there"
             }
-            Self::Tls => "it has a port for TLS alone, which this version does not speak",
+            Self::Tls if over_tls => {
+                "it announces no port for TLS; look at `tls-port` there, with Redis before 7.2 also at `tls-cluster yes`, or write the address as `redis-cluster://`"
+            }
+            Self::Tls => "it has a port for TLS alone; write the address as `rediss-cluster://`",
             Self::Network => {
                 "it lies outside of the networks in which announced nodes may be dialled; add its network to `allowed_networks` if it is yours"
             }
@@ -80,11 +84,12 @@ impl Admission<'_> {
         if node.is_lost {
             return Err(Refusal::Address);
         }
-        let port = match node.port {
-            None | Some(0) if node.has_tls => return Err(Refusal::Tls),
-            port => port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0),
+        let tls = self.cluster.template.address.tls;
+        let port = match (node.ports.of(tls), node.ports.of(!tls)) {
+            (Some(port), _) => u16::try_from(port).map_err(|_| Refusal::Address)?,
+            (None, Some(_)) => return Err(Refusal::Tls),
+            (None, None) => return Err(Refusal::Address),
         };
-        let port = port.ok_or(Refusal::Address)?;
         let host = match self.name_of(node) {
             Named::These(bytes) => {
                 let text = std::str::from_utf8(bytes).map_err(|_| Refusal::Address)?;
@@ -172,7 +177,7 @@ pub fn shown(node: &AnnouncedNode) -> String {
     if name.len() > MAX_SHOWN_BYTES {
         text.push_str("...");
     }
-    match node.port {
+    match node.ports.plain.or(node.ports.tls) {
         Some(port) => format!("{text}:{port}"),
         None => text,
     }
@@ -180,13 +185,18 @@ pub fn shown(node: &AnnouncedNode) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::topology::Ports;
     use super::*;
     use crate::config::{Environment, load_str};
     use bytes::Bytes;
     use std::path::Path;
 
     fn cluster(further: &str) -> Arc<ClusterConfig> {
-        let text = format!("instances: [{{ address: 'redis-cluster://seed:7000,10.1.2.3', {further} }}]");
+        cluster_of("redis-cluster", further)
+    }
+
+    fn cluster_of(scheme: &str, further: &str) -> Arc<ClusterConfig> {
+        let text = format!("instances: [{{ address: '{scheme}://seed:7000,10.1.2.3', {further} }}]");
         let loaded = load_str(&text, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();
         loaded.config.clusters[0].clone()
     }
@@ -194,7 +204,7 @@ mod tests {
     fn node(ip: &'static str, port: i64) -> AnnouncedNode {
         AnnouncedNode {
             ip: Some(Bytes::from_static(ip.as_bytes())),
-            port: Some(port),
+            ports: Ports::one(port, false),
             ..AnnouncedNode::default()
         }
     }
@@ -261,15 +271,45 @@ mod tests {
     }
 
     #[test]
-    fn a_node_with_a_port_for_tls_alone_is_said_to_be_one() {
-        let tls = |port| AnnouncedNode {
-            port,
-            has_tls: true,
+    fn the_address_of_the_cluster_says_which_port_is_dialled() {
+        let with = |plain, tls| AnnouncedNode {
+            ports: Ports { plain, tls },
             ..node("10.1.2.4", 1)
         };
-        assert_eq!(judged(&cluster(""), &tls(None)), "tls");
-        assert_eq!(judged(&cluster(""), &tls(Some(0))), "tls");
-        assert_eq!(judged(&cluster(""), &tls(Some(6379))), "10.1.2.4 6379");
+        let (plain, tls) = (cluster(""), cluster_of("rediss-cluster", ""));
+        for (node, in_the_clear, over_tls) in [
+            (with(Some(6379), Some(6380)), "10.1.2.4 6379", "10.1.2.4 6380"),
+            (with(None, Some(6380)), "tls", "10.1.2.4 6380"),
+            (with(Some(0), Some(6380)), "tls", "10.1.2.4 6380"),
+            (with(Some(6379), None), "10.1.2.4 6379", "tls"),
+            (with(Some(6379), Some(0)), "10.1.2.4 6379", "tls"),
+            (with(Some(6379), Some(65_536)), "10.1.2.4 6379", "address"),
+            (with(Some(-1), Some(6380)), "address", "10.1.2.4 6380"),
+            (with(None, None), "address", "address"),
+            (with(Some(0), Some(0)), "address", "address"),
+        ] {
+            assert_eq!(judged(&plain, &node), in_the_clear, "{node:?}");
+            assert_eq!(judged(&tls, &node), over_tls, "{node:?}");
+        }
+        assert!(Refusal::Tls.sentence(false).contains("`rediss-cluster://`"));
+        assert!(Refusal::Tls.sentence(true).contains("`tls-cluster yes`"));
+    }
+
+    #[test]
+    fn nodes_that_prove_themselves_get_credentials_anywhere() {
+        let announced = AnnouncedNode {
+            ports: Ports::one(6380, true),
+            ..node("10.9.9.9", 1)
+        };
+        let of = |tls: &str| {
+            judged(
+                &cluster_of("rediss-cluster", &format!("password: x, tls: {{ {tls} }}")),
+                &announced,
+            )
+        };
+        assert_eq!(of("server_name: ours.example"), "10.9.9.9 6380");
+        assert_eq!(of(""), "network", "anybody has a certificate of a public authority");
+        assert_eq!(of("server_name: ours.example, insecure_skip_verify: on"), "network");
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Finder {
                 count,
                 first,
                 "nodes of the cluster are not watched: {}",
-                refusal.sentence()
+                refusal.sentence(cluster.template.address.tls)
             );
         }
     }
@@ -179,7 +179,7 @@ impl Finder {
                 }
                 None => {
                     let announcement = question
-                        .read(reply)
+                        .read(reply, self.cluster.template.address.tls)
                         .map_err(|error| failure(Reason::Protocol, &error.to_string()))?;
                     self.answered(source, position);
                     return Ok(Answer {
@@ -218,7 +218,7 @@ impl Finder {
             .map(|question| format!("+{}", question.command().name()))
             .collect();
         if rules.is_empty() {
-            let sentence = "the server is no node of a cluster; write its address as `redis://` (without --is-cluster), or start it with \
+            let sentence = "the server is no node of a cluster; write its address as `redis://` or `rediss://` (without --is-cluster), or start it with \
                             `cluster-enabled yes`";
             return (Reason::Other, sentence.to_owned());
         }

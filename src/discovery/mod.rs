@@ -106,7 +106,9 @@ impl Discovery {
             if old.is_some_and(|old| old.cluster == *cluster) && !self.is_failing(&cluster.name) {
                 continue;
             }
-            let is_same = old.is_some_and(|old| old.cluster.seeds == cluster.seeds);
+            // Other ports are other nodes: those of the one kind cannot be dialled as the other.
+            let speaks_alike = |old: &Source| old.cluster.template.address.tls == cluster.template.address.tls;
+            let is_same = old.is_some_and(|old| old.cluster.seeds == cluster.seeds && speaks_alike(old));
             let connectors = old.map(|old| old.connectors.clone()).unwrap_or_default();
             self.start(cluster, is_same, connectors);
         }
@@ -309,7 +311,7 @@ fn facts(cluster: &ClusterConfig, findings: &Findings, left_out: &findings::Left
         .map(|refusal| (refusal.as_label(), left_out.count(refusal)));
     let named = left_out.named.iter().map(|(name, refusal)| LeftOutNode {
         name: name.clone(),
-        sentence: refusal.sentence(),
+        sentence: refusal.sentence(cluster.template.address.tls),
     });
     ClusterFacts {
         name: cluster.name.as_str().into(),

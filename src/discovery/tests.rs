@@ -24,7 +24,7 @@ fn tcp(host: &str, port: u16) -> Endpoint {
 fn answer(source: &Endpoint, peer: &str, nodes: &[(&str, i64)]) -> Answer {
     let nodes = nodes.iter().map(|(ip, port)| AnnouncedNode {
         ip: Some(Bytes::copy_from_slice(ip.as_bytes())),
-        port: Some(*port),
+        ports: super::topology::Ports::one(*port, false),
         ..AnnouncedNode::default()
     });
     Answer {

@@ -1,7 +1,9 @@
 //! What the servers of a cluster say about its nodes. Pure parsers over replies; nothing here decides whether a node is dialled.
 //!
 //! Sources: CLUSTER SHARDS (Redis 7.0, Valkey 7.2), CLUSTER NODES and CLUSTER SLOTS (Redis 3.0). All three are readable by hand, since a
-//! user may have been granted any of them alone.
+//! user may have been granted any of them alone. SHARDS names both ports of a node; the other two name one, that of the kind of the
+//! connection which asks (Redis 6.2 with `tls-cluster yes`, Redis 7.2 and Valkey always). Redis 7.0 without `tls-cluster yes` knows no
+//! port for TLS of any node, and then names the plain one whoever asks.
 
 use crate::redis::{Command, Reply};
 use bytes::Bytes;
@@ -34,16 +36,16 @@ impl Question {
         Command::new(2, &["CLUSTER", word])
     }
 
-    /// Reads the reply.
+    /// Reads the reply to a question that was asked over TLS or in the clear.
     ///
     /// # Errors
     /// [`Malformed`] when it is no list of nodes, or one without a node: the server that answers is itself one.
-    pub fn read(self, reply: &Reply) -> Result<Announcement, Malformed> {
+    pub fn read(self, reply: &Reply, over_tls: bool) -> Result<Announcement, Malformed> {
         let mut found = Announcement::default();
         let read = match self {
             Self::Shards => read_shards(reply, &mut found),
-            Self::Nodes => read_nodes(reply, &mut found),
-            Self::Slots => read_slots(reply, &mut found),
+            Self::Nodes => read_nodes(reply, over_tls, &mut found),
+            Self::Slots => read_slots(reply, over_tls, &mut found),
         };
         read.filter(|()| !found.nodes.is_empty()).ok_or(Malformed)?;
         Ok(found)
@@ -89,12 +91,35 @@ pub struct AnnouncedNode {
     pub hostname: Option<Bytes>,
     /// The name that clients should use.
     pub preferred: Preferred,
-    /// The port for clients without TLS; absent when there is none.
-    pub port: Option<i64>,
-    /// Whether it has a port for TLS.
-    pub has_tls: bool,
+    /// Where it listens.
+    pub ports: Ports,
     /// The address is unknown to the server that was asked (`noaddr`).
     pub is_lost: bool,
+}
+
+/// The ports of a node for clients; one is absent when there is none or the answer does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// Without TLS.
+    pub plain: Option<i64>,
+    /// With TLS.
+    pub tls: Option<i64>,
+}
+
+impl Ports {
+    /// A port of which is known of which kind it is.
+    pub fn one(port: i64, tls: bool) -> Self {
+        Self {
+            plain: (!tls).then_some(port),
+            tls: tls.then_some(port),
+        }
+    }
+
+    /// The port of one kind; 0 is how servers write that there is none.
+    pub fn of(self, tls: bool) -> Option<i64> {
+        let port = if tls { self.tls } else { self.plain };
+        port.filter(|port| *port != 0)
+    }
 }
 
 /// The name of a node that clients should use (`cluster-preferred-endpoint-type`, Redis 7.0).
@@ -133,17 +158,20 @@ fn read_shards(reply: &Reply, found: &mut Announcement) -> Option<()> {
                 Some(name) => Preferred::Name(bytes(name)?),
                 None => Preferred::Unsaid,
             };
-            let port = match field(pairs, "port") {
-                Some(port) => Some(port.as_integer()?),
-                None => None,
+            let port = |key: &str| match field(pairs, key) {
+                Some(port) => port.as_integer().map(Some),
+                None => Some(None),
+            };
+            let ports = Ports {
+                plain: port("port")?,
+                tls: port("tls-port")?,
             };
             found.push(AnnouncedNode {
                 id: field(pairs, "id").and_then(bytes),
                 ip: field(pairs, "ip").and_then(bytes),
                 hostname: field(pairs, "hostname").and_then(bytes),
                 preferred,
-                port,
-                has_tls: field(pairs, "tls-port").is_some(),
+                ports,
                 is_lost: false,
             });
         }
@@ -152,7 +180,7 @@ fn read_shards(reply: &Reply, found: &mut Announcement) -> Option<()> {
 }
 
 /// `<id> <ip:port@cport[,hostname[,key=value]*]> <flags> ...`; before Redis 4.0 without `@cport`, before 7.0 without a host name.
-fn read_nodes(reply: &Reply, found: &mut Announcement) -> Option<()> {
+fn read_nodes(reply: &Reply, over_tls: bool, found: &mut Announcement) -> Option<()> {
     let Reply::Bulk(text) = reply else { return None };
     let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\r';
     for line in text.split(|byte| *byte == b'\n') {
@@ -170,7 +198,7 @@ fn read_nodes(reply: &Reply, found: &mut Announcement) -> Option<()> {
             None => (address, [].as_slice()),
         };
         let colon = client.iter().rposition(|byte| *byte == b':')?;
-        let port = std::str::from_utf8(client.get(colon + 1..)?).ok()?.parse().ok()?;
+        let port: i64 = std::str::from_utf8(client.get(colon + 1..)?).ok()?.parse().ok()?;
         let hostname = bus
             .split(|byte| *byte == b',')
             .nth(1)
@@ -180,15 +208,14 @@ fn read_nodes(reply: &Reply, found: &mut Announcement) -> Option<()> {
             ip: Some(text.slice_ref(client.get(..colon)?)),
             hostname: hostname.map(|name| text.slice_ref(name)),
             preferred: Preferred::Unsaid,
-            port: Some(port),
-            has_tls: false,
+            ports: Ports::one(port, over_tls),
             is_lost,
         });
     }
     Some(())
 }
 
-fn read_slots(reply: &Reply, found: &mut Announcement) -> Option<()> {
+fn read_slots(reply: &Reply, over_tls: bool, found: &mut Announcement) -> Option<()> {
     for range in reply.as_array()? {
         let (_from, rest) = range.as_array()?.split_first()?;
         let (_to, nodes) = rest.split_first()?;
@@ -213,8 +240,7 @@ fn read_slots(reply: &Reply, found: &mut Announcement) -> Option<()> {
                 ip: ip.and_then(bytes).or_else(|| own.clone()),
                 hostname: hostname.and_then(bytes).or_else(|| own.filter(|_| ip.is_some())),
                 preferred,
-                port: Some(port.as_integer()?),
-                has_tls: false,
+                ports: Ports::one(port.as_integer()?, over_tls),
                 is_lost: false,
             });
         }

@@ -62,7 +62,7 @@ table! {
     ).with_labels(&["cluster"]);
     CLUSTER_NODES_LEFT_OUT = gauge(
         "redis_session_exporter_cluster_nodes_left_out",
-        "Nodes that the cluster's last good answer named and that are not watched, by reason: address (cannot be dialled), tls (port for TLS alone), network (outside of allowed_networks), limit (too many), name (taken).",
+        "Nodes that the cluster's last good answer named and that are not watched, by reason: address (cannot be dialled), tls (no port of the kind that the address asks for), network (outside of allowed_networks), limit (too many), name (taken).",
     ).with_labels(&["cluster", "reason"]);
     CLUSTER_DISCOVERIES = counter(
         "redis_session_exporter_cluster_discoveries_total",

@@ -341,9 +341,18 @@ fn what_is_given_twice_has_the_stated_order() {
     let ended = exporter::run(&["--script=/no/such/script.lua", "--config.check"]);
     assert_eq!(ended.code, 78, "{}", ended.output);
     assert!(ended.output.contains("/no/such/script.lua"), "{}", ended.output);
-    // There is no TLS yet, and nothing goes in clear instead.
-    let ended = exporter::run(&["--redis.addr=rediss://127.0.0.1:1", "--config.check"]);
+    // So is a file of certificates, where an address asks for TLS.
+    let ca = "--tls-ca-cert-file=/no/such/ca.pem";
+    let ended = exporter::run(&[ca, "--redis.addr=rediss://127.0.0.1:1", "--config.check"]);
     assert_eq!(ended.code, 78, "{}", ended.output);
+    assert!(ended.output.contains("/no/such/ca.pem"), "{}", ended.output);
+    let ended = exporter::run(&[ca, "--redis.addr=redis://127.0.0.1:1", "--config.check"]);
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(
+        ended.output.contains("no address begins with rediss://"),
+        "{}",
+        ended.output
+    );
     // A word behind a switch would end the flags there.
     let ended = exporter::run(&["--is-cluster", "true", "--config.check"]);
     assert_eq!(ended.code, 2, "{}", ended.output);

@@ -1,7 +1,8 @@
 //! A real Redis (or Valkey) Cluster on the loopback interface.
 
+use super::certificates::{Authority, Issued, Leaf};
 use super::free_port;
-use super::redis_server::RedisServer;
+use super::redis_server::{RedisServer, ServerTls};
 use super::resp::Reply;
 use super::wait_until;
 use std::time::Duration;
@@ -19,15 +20,52 @@ pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,
     ports_of_bus: Vec<u16>,
     arguments: Vec<String>,
+    tls: Option<ClusterTls>,
+}
+
+/// What the nodes of a cluster show each other and their clients, and whom they trust on the bus.
+#[derive(Debug)]
+struct ClusterTls {
+    identity: Issued,
+    authority: String,
+    /// Holds what a node shows when it calls another one.
+    _folder: tempfile::TempDir,
 }
 
 impl RedisCluster {
     /// Three primaries and three replicas that agree, with further arguments for each server.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_as(arguments, None)
+    }
+
+    /// The same with a port for TLS beside the plain one, over which they also talk to each other; all of them show one certificate.
+    pub fn start_tls(authority: &Authority, leaf: &Leaf, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = authority.issue(&Leaf::client("node")).write(folder.path(), "node");
+        let own = [
+            "--tls-cluster",
+            "yes",
+            "--tls-replication",
+            "yes",
+            "--tls-client-cert-file",
+            &certificate.to_string_lossy(),
+            "--tls-client-key-file",
+            &key.to_string_lossy(),
+        ];
+        let tls = ClusterTls {
+            identity: authority.issue(leaf),
+            authority: authority.pem(),
+            _folder: folder,
+        };
+        Self::start_as(&[&own, arguments].concat(), Some(tls))
+    }
+
+    fn start_as(arguments: &[&str], tls: Option<ClusterTls>) -> Self {
         let mut cluster = Self {
             nodes: Vec::new(),
             ports_of_bus: Vec::new(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            tls,
         };
         for _ in 0..6 {
             cluster.add();
@@ -72,13 +110,23 @@ impl RedisCluster {
             "0",
         ];
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let node = RedisServer::start_with(&arguments);
+        let node = match &self.tls {
+            None => RedisServer::start_with(&arguments),
+            Some(tls) => {
+                let tls = ServerTls {
+                    client_authorities: Some(&tls.authority),
+                    ..ServerTls::showing(&tls.identity).and_plain()
+                };
+                RedisServer::start_tls(&tls, &arguments)
+            }
+        };
         if let (Some(first), Some(first_bus)) = (self.nodes.first(), self.ports_of_bus.first()) {
+            let port = if self.tls.is_some() { first.tls_port } else { first.port };
             node.command(&[
                 "CLUSTER",
                 "MEET",
                 "127.0.0.1",
-                &first.port.to_string(),
+                &port.to_string(),
                 &first_bus.to_string(),
             ]);
         }
@@ -131,6 +179,22 @@ impl RedisCluster {
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.port))
             .collect()
+    }
+
+    /// `instance` of each node over TLS, under this host.
+    pub fn tls_names(&self, host: &str) -> Vec<String> {
+        self.nodes
+            .iter()
+            .map(|node| format!("{host}:{}", node.tls_port))
+            .collect()
+    }
+
+    /// The address over TLS by the first and the second node, under this host.
+    pub fn tls_address(&self, host: &str) -> String {
+        format!(
+            "rediss-cluster://{host}:{},{host}:{}",
+            self.nodes[0].tls_port, self.nodes[1].tls_port
+        )
     }
 
     /// The address by the first and the second node.

@@ -177,9 +177,10 @@ async fn who_is_asked_first_changes_and_found_nodes_come_last() {
         source: cluster.seeds[0].clone(),
         addresses: Vec::new(),
         announcement: Question::Nodes
-            .read(&crate::redis::Reply::Bulk(
-                "x 10.0.0.1:1 master\ny 10.0.0.2:1 master\n".into(),
-            ))
+            .read(
+                &crate::redis::Reply::Bulk("x 10.0.0.1:1 master\ny 10.0.0.2:1 master\n".into()),
+                false,
+            )
             .unwrap(),
     };
     findings.take(&cluster, &answer, SystemTime::UNIX_EPOCH);

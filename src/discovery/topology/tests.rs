@@ -60,21 +60,27 @@ fn reply(wire: &[u8]) -> Reply {
     parser.next_reply().unwrap().unwrap()
 }
 
-/// `ip port hostname preferred` of each node.
+/// CLUSTER SHARDS of Redis 7.0.15 with `tls-cluster yes` and both ports; so it answers over TLS and without.
+const SHARDS_TLS_70: &str = "*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n*18\r\n$2\r\nid\r\n$40\r\nb5b8f6c1e1163d386\
+    d84b1f09d53bf6c57d9f4bd\r\n$4\r\nport\r\n:23100\r\n$8\r\ntls-port\r\n:23110\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$8\r\nendpoint\r\n$9\r\n\
+    127.0.0.1\r\n$8\r\nhostname\r\n$10\r\nh0.example\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$18\r\nreplication-offset\r\n:0\r\n$6\r\nhealth\r\n$6\r\n\
+    online\r\n";
+
+/// `ip port hostname preferred` of each node, asked without TLS.
 fn read(question: Question, wire: &str) -> Vec<String> {
     let text = |bytes: &Option<Bytes>| {
         bytes
             .as_ref()
             .map_or("-".to_owned(), |it| String::from_utf8_lossy(it).into_owned())
     };
-    let announced = question.read(&reply(wire.as_bytes())).unwrap();
+    let announced = question.read(&reply(wire.as_bytes()), false).unwrap();
     let nodes = announced.nodes.iter().map(|node| {
         let preferred = match &node.preferred {
             Preferred::Unsaid => "unsaid".to_owned(),
             Preferred::Entry => "entry".to_owned(),
             Preferred::Name(name) => text(&Some(name.clone())),
         };
-        let port = node.port.map_or("-".to_owned(), |port| port.to_string());
+        let port = node.ports.plain.map_or("-".to_owned(), |port| port.to_string());
         let lost = if node.is_lost { " lost" } else { "" };
         format!("{} {port} {} {preferred}{lost}", text(&node.ip), text(&node.hostname))
     });
@@ -158,10 +164,26 @@ fn slots_name_who_serves_them() {
 }
 
 #[test]
-fn a_port_for_tls_alone_is_told_apart() {
+fn ports_are_told_apart_by_kind() {
+    let ports = |question: Question, wire: &str, over_tls| {
+        question.read(&reply(wire.as_bytes()), over_tls).unwrap().nodes[0].ports
+    };
+    let both = Ports {
+        plain: Some(23100),
+        tls: Some(23110),
+    };
+    assert_eq!(ports(Question::Shards, SHARDS_TLS_70, false), both);
+    assert_eq!(ports(Question::Shards, SHARDS_TLS_70, true), both);
     let wire = "*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n*4\r\n$2\r\nip\r\n$2\r\n::\r\n$8\r\ntls-port\r\n:1\r\n";
-    let announced = Question::Shards.read(&reply(wire.as_bytes())).unwrap();
-    assert_eq!((announced.nodes[0].port, announced.nodes[0].has_tls), (None, true));
+    assert_eq!(ports(Question::Shards, wire, false), Ports::one(1, true));
+    assert_eq!(ports(Question::Nodes, NODES_70, true), Ports::one(31101, true));
+    assert_eq!(ports(Question::Nodes, NODES_70, false), Ports::one(31101, false));
+    assert_eq!(ports(Question::Slots, SLOTS_70, true), Ports::one(31100, true));
+    let zero = Ports {
+        plain: Some(0),
+        tls: Some(7),
+    };
+    assert_eq!((zero.of(false), zero.of(true)), (None, Some(7)));
 }
 
 #[test]
@@ -176,6 +198,7 @@ fn what_is_no_list_of_nodes_is_refused_whole() {
         "*1\r\n:1\r\n",
         "*1\r\n*2\r\n$5\r\nnodes\r\n:1\r\n",
         "*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n*2\r\n$4\r\nport\r\n$1\r\nx\r\n",
+        "*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n*2\r\n$8\r\ntls-port\r\n$1\r\nx\r\n",
         "*1\r\n*2\r\n$5\r\nnodes\r\n*1\r\n*2\r\n$8\r\nendpoint\r\n:1\r\n",
         "$4\r\nx y\n\r\n",
         "$7\r\nx y z q\r\n",
@@ -186,7 +209,7 @@ fn what_is_no_list_of_nodes_is_refused_whole() {
     ] {
         for question in Question::ALL {
             assert_eq!(
-                question.read(&reply(wire.as_bytes())),
+                question.read(&reply(wire.as_bytes()), false),
                 Err(Malformed),
                 "{question:?} {wire:?}"
             );
@@ -199,7 +222,7 @@ fn nodes_beyond_the_limit_are_counted() {
     let lines: String = (0..MAX_ANNOUNCED + 7)
         .map(|at| format!("a 10.0.{}.{}:1@2 master - 0 0 0 connected\n", at / 250, at % 250))
         .collect();
-    let announced = Question::Nodes.read(&Reply::Bulk(lines.into())).unwrap();
+    let announced = Question::Nodes.read(&Reply::Bulk(lines.into()), false).unwrap();
     assert_eq!((announced.nodes.len(), announced.beyond), (MAX_ANNOUNCED, 7));
 }
 
@@ -232,12 +255,12 @@ proptest! {
     #[test]
     fn no_reply_panics(reply in any_reply()) {
         for question in Question::ALL {
-            let _ = question.read(&reply);
+            let _ = question.read(&reply, true);
         }
     }
 
     #[test]
     fn no_text_panics(text in "([a-z:@,. 0-9]{0,30}\n){0,5}") {
-        let _ = Question::Nodes.read(&Reply::Bulk(text.into()));
+        let _ = Question::Nodes.read(&Reply::Bulk(text.into()), false);
     }
 }
