@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::names::Scope;
 use crate::config::types::BasicPassword;
 use proptest::prelude::*;
 
@@ -221,6 +222,47 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(failure(&path).ends_with("put certificates into files of their own"));
     std::fs::write(&path, "#".repeat(MAX_FILE_BYTES)).unwrap();
     assert_eq!(load(&path), Ok(WebConfig::default()));
+}
+
+#[test]
+fn the_example_of_the_document_is_one() {
+    let document = include_str!("../../../docs/web-configuration.md");
+    let example = document
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let config = parsed(example.unwrap());
+    assert_eq!(
+        (config.users.len(), config.headers.len(), config.warnings),
+        (1, 1, vec![])
+    );
+    assert_eq!(config.tls.unwrap().client_auth, ClientAuth::RequireAndVerify);
+    assert_eq!(config.rate_limit.unwrap().burst, 50);
+}
+
+#[test]
+fn every_key_stands_in_the_document() {
+    let document = include_str!("../../../docs/web-configuration.md");
+    let scopes = [
+        Scope::WebConfig,
+        Scope::WebTls,
+        Scope::WebHttp,
+        Scope::WebHeaders,
+        Scope::WebRateLimit,
+    ];
+    for key in scopes.iter().flat_map(|scope| scope.keys()) {
+        assert!(document.contains(&format!("`{key}`")), "{key}");
+    }
+    for name in [
+        &suites::TLS12[..],
+        &suites::NOT_IN_RUSTLS,
+        &suites::CURVES,
+        &suites::CURVES_NOT_IN_RUSTLS,
+    ]
+    .concat()
+    {
+        assert!(document.contains(name), "{name}");
+    }
 }
 
 proptest! {
