@@ -246,8 +246,8 @@ mod tests {
     fn collectors_are_listed_once_under_the_names_of_the_contract() {
         let names: Vec<&str> = ALL.iter().map(|spec| spec.name).collect();
         let contract = "ping connect server memory clients stats persistence replication cpu commandstats latency slowlog \
-                        errorstats keyspace cluster config sessions events operations session_probe application";
-        let optional = "check_keys check_single_keys count_keys config_all system modules cluster_slot_stats lua search client_list sentinel \
+                        errorstats keyspace cluster config tls sessions events operations session_probe application";
+        let optional = "check_keys check_single_keys count_keys config_all system modules cluster_slot_stats lua search client_list client_counts sentinel \
                         sentinel_peers tile38 key_groups streams";
         let all = format!("{contract} {optional}");
         assert_eq!(names, all.split_whitespace().collect::<Vec<_>>());

@@ -2,6 +2,7 @@
 
 pub mod clusters;
 pub mod details;
+pub mod tls;
 
 use crate::exposition::chunk::Chunk;
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! This exporter's own connections are shown like any other, as the peer shows its own: they are clients of the server.
 
 pub mod list;
+pub mod pace;
 
 use super::label_text::label_text;
 use super::{Build, CollectError, Collector, PollContext, Schedule, Server, Spec, grants};

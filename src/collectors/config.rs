@@ -136,7 +136,7 @@ pub fn has_commandlog(server: &Server) -> bool {
 }
 
 /// Whether CONFIG GET takes several parameters; Dragonfly's takes one whatever version it claims to be compatible with.
-fn takes_several(server: &Server) -> bool {
+pub fn takes_several(server: &Server) -> bool {
     server.redis_version >= SEVERAL_PARAMETERS_SINCE && server.product != "dragonfly"
 }
 

@@ -13,6 +13,7 @@ pub mod admission;
 pub mod application;
 pub mod check_keys;
 pub mod check_single_keys;
+pub mod client_counts;
 pub mod client_list;
 pub mod clients;
 pub mod cluster;
@@ -54,6 +55,7 @@ pub mod streams;
 pub mod system;
 pub mod table;
 pub mod tile38;
+pub mod tls;
 
 #[cfg(test)]
 pub(crate) mod peer_tests;
@@ -72,6 +74,7 @@ use crate::redis::{Command, Info, Reply, Unavailable, sanitised_code, unavailabi
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use tokio::time::Instant;
 
 /// Which of an instance's intervals drives a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +135,7 @@ pub const ALL: &[&Spec] = &[
     &keyspace::SPEC,
     &cluster::SPEC,
     &config::SPEC,
+    &tls::SPEC,
     &sessions::SPEC,
     &events::SPEC,
     &operations::SPEC,
@@ -147,6 +151,7 @@ pub const ALL: &[&Spec] = &[
     &lua::SPEC,
     &search::SPEC,
     &client_list::SPEC,
+    &client_counts::SPEC,
     &sentinel::SPEC,
     &sentinel_peers::SPEC,
     &tile38::SPEC,
@@ -240,6 +245,8 @@ pub struct PollContext<'a> {
     pub unavailable: &'a BTreeMap<String, Unavailable>,
     /// Wall clock at the moment of the reply, seconds since 1970, for timestamps only.
     pub unix_seconds: f64,
+    /// Monotonic moment of the poll, for ages.
+    pub now: Instant,
     /// What scans and events have found out about sessions.
     pub sessions: &'a SessionKnowledge,
     /// Size in bytes of the file that this collector named ([`Collector::file`]); `None` without one, and when there is no such file or

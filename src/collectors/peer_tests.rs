@@ -23,7 +23,7 @@ const NOT_FROM_COLLECTORS: [&str; 6] = [
 ];
 
 /// Families that we have on these servers and the peer (1.86) has not.
-const OURS_ALONE: [&str; 28] = [
+const OURS_ALONE: [&str; 29] = [
     "redis_acl_access_denied_db_total",
     "redis_acl_access_denied_tls_cert_total",
     "redis_active_time_main_thread_seconds_total",
@@ -51,6 +51,7 @@ const OURS_ALONE: [&str; 28] = [
     "redis_session_exporter_info_lines_malformed",
     "redis_tls_ca_cert_expires_in_seconds",
     "redis_tls_certificate_info",
+    "redis_tls_configured_certificate_not_after_timestamp_seconds",
     "redis_tls_server_cert_expires_in_seconds",
 ];
 

@@ -175,6 +175,7 @@ fn without_info_every_collector_says_so() {
                 replies: context.replies,
                 unavailable: context.unavailable,
                 unix_seconds: context.unix_seconds,
+                now: context.now,
             };
             build(&scene.options).collect(&context)
         });

@@ -6,9 +6,10 @@ use super::{
     config,
 };
 use crate::metric::Samples;
-use crate::redis::{Command, Info, Reply};
+use crate::redis::{Command, Info, OwnSockets, Reply};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
+use tokio::time::Instant;
 
 /// Everything that a collector may look at.
 pub struct Scene {
@@ -18,6 +19,7 @@ pub struct Scene {
     pub unavailable: BTreeMap<String, Unavailable>,
     pub options: Options,
     pub unix_seconds: f64,
+    pub now: Instant,
     pub file_bytes: Option<u64>,
 }
 
@@ -42,6 +44,7 @@ impl Scene {
             },
             file_bytes: None,
             unix_seconds: 1_795_170_440.0,
+            now: Instant::now(),
         }
     }
 
@@ -71,7 +74,7 @@ impl Scene {
 
     pub fn with_context<T>(&self, act: impl FnOnce(&PollContext<'_>) -> T) -> T {
         let clients = match self.replies.get(&client_list::client_list()) {
-            Some(Reply::Bulk(text)) => Some(client_list::list::ClientList::parse(text)),
+            Some(Reply::Bulk(text)) => Some(client_list::list::ClientList::parse(text, OwnSockets::default())),
             _ => None,
         };
         act(&PollContext {
@@ -82,6 +85,7 @@ impl Scene {
             replies: &self.replies,
             unavailable: &self.unavailable,
             unix_seconds: self.unix_seconds,
+            now: self.now,
             file_bytes: self.file_bytes,
         })
     }

@@ -14,6 +14,7 @@ mod notifications;
 mod sentinel;
 mod session_probe;
 mod sessions;
+mod tls;
 
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::acl;
@@ -178,9 +179,11 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
     let deadline = || Instant::now() + config.poll.timeout;
     let mut databases: BTreeSet<u32> = BTreeSet::new();
     let mut home = config.address.database;
+    let has_certificates;
     let mut connection = match Connector::new(config).connect(deadline()).await {
         Ok((connection, handshake)) => {
             report.line("connect", &format!("ok{}", phases(&handshake)));
+            has_certificates = tls::describe(report, config, &handshake);
             connection
         }
         Err((handshake, error)) => {
@@ -189,6 +192,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
                 "connect",
                 &format!("failed ({}){}: {error}", error.reason.as_label(), phases(&handshake)),
             );
+            has_certificates = tls::describe(report, config, &handshake);
             // Only SELECT is denied at a connect. What else is missing can be found out without it.
             if error.reason != Reason::Denied {
                 return Ok(None);
@@ -287,6 +291,7 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         application_metrics: applications,
         events: tells_everything,
         session_probe: may_write,
+        tls: has_certificates,
     };
     features::describe(report, config, &poll, &capabilities, &counted, further, is_replica);
     Ok(poll.server)

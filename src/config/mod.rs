@@ -7,6 +7,7 @@
 pub mod address;
 mod application_metrics;
 mod as_file;
+mod client_counts;
 mod client_list;
 pub mod cluster;
 mod compatibility;

@@ -25,6 +25,7 @@ pub(super) enum Scope {
     LuaScript,
     Search,
     ClientList,
+    ClientCounts,
     KeyGroups,
     Streams,
     /// An item of `streams.keys`.
@@ -43,7 +44,7 @@ pub(super) enum Scope {
 }
 
 /// Keys of an instance. All but the first [`OF_ONE_INSTANCE`] may stand under `defaults` as well.
-const INSTANCE_KEYS: [&str; 28] = [
+const INSTANCE_KEYS: [&str; 29] = [
     "name",
     "address",
     "username",
@@ -70,6 +71,7 @@ const INSTANCE_KEYS: [&str; 28] = [
     "allowed_networks",
     "cluster_hostnames",
     "client_list",
+    "client_counts",
     "key_groups",
     "streams",
 ];
@@ -80,7 +82,7 @@ const OF_ONE_INSTANCE: usize = 2;
 impl Scope {
     /// Every scope of `exporter.yaml`, for the test that the documentation names every key.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Top,
         Self::Poll,
         Self::Scan,
@@ -99,6 +101,7 @@ impl Scope {
         Self::LuaScript,
         Self::Search,
         Self::ClientList,
+        Self::ClientCounts,
         Self::KeyGroups,
         Self::Streams,
         Self::StreamKey,
@@ -188,6 +191,7 @@ impl Scope {
             Self::LuaScript => &["file", "name", "read_only"],
             Self::Search => &["indexes"],
             Self::ClientList => &["port", "max_clients"],
+            Self::ClientCounts => &["by_user", "by_name"],
             Self::Tls => &[
                 "ca_file",
                 "cert_file",
@@ -249,9 +253,6 @@ pub(super) fn later_scheme(scheme: &str) -> Option<(&'static str, &'static str)>
 pub(super) fn known_collectors() -> Vec<(&'static str, bool)> {
     ALL.iter().map(|spec| (spec.name, spec.default_on)).collect()
 }
-
-/// Collectors of the product's contract that come with later versions.
-pub(super) const LATER_COLLECTORS: [&str; 1] = ["tls"];
 
 /// Label names that an instance may not take, because Prometheus, this exporter, or one of the metrics (those of later
 /// versions and of the compatibility list included) uses them. A label of the instance with the same name would make two
@@ -450,13 +451,6 @@ mod tests {
             for label in descriptor.labels {
                 assert!(reserved_labels().contains(label), "{label} of {}", descriptor.name);
             }
-        }
-    }
-
-    #[test]
-    fn no_collector_is_announced_for_later_that_is_here() {
-        for (name, _) in known_collectors() {
-            assert!(!LATER_COLLECTORS.contains(&name), "{name}");
         }
     }
 

@@ -113,6 +113,24 @@ impl Default for ClientListConfig {
     }
 }
 
+/// `client_counts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientCountsConfig {
+    /// Whether clients are counted by ACL user.
+    pub by_user: bool,
+    /// Whether they are counted by name.
+    pub by_name: bool,
+}
+
+impl Default for ClientCountsConfig {
+    fn default() -> Self {
+        Self {
+            by_user: true,
+            by_name: true,
+        }
+    }
+}
+
 /// `search`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SearchConfig {
@@ -190,6 +208,8 @@ pub struct Optional {
     pub lua: Arc<[LuaScript]>,
     /// `client_list`
     pub client_list: ClientListConfig,
+    /// `client_counts`
+    pub client_counts: ClientCountsConfig,
     /// `search`
     pub search: SearchConfig,
     /// `compatibility`
@@ -239,6 +259,7 @@ pub(super) struct OptionalLayer {
     pub(super) streams: Option<StreamsConfig>,
     pub(super) lua: Option<Arc<[LuaScript]>>,
     pub(super) client_list: Option<ClientListConfig>,
+    pub(super) client_counts: Option<ClientCountsConfig>,
     pub(super) search: Option<SearchConfig>,
     pub(super) compatibility: CompatibilityLayer,
 }
@@ -333,6 +354,7 @@ pub(super) fn resolve(layers: [&OptionalLayer; 3], database: u32) -> Optional {
         },
         lua: nearest(layers, |layer| &layer.lua).unwrap_or_default(),
         client_list: nearest(layers, |layer| &layer.client_list).unwrap_or_default(),
+        client_counts: nearest(layers, |layer| &layer.client_counts).unwrap_or_default(),
         search: nearest(layers, |layer| &layer.search).unwrap_or_default(),
         compatibility: Compatibility {
             config_command: config_command.unwrap_or(standard.config_command),

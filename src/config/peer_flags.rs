@@ -310,6 +310,7 @@ impl PeerServers {
             key_groups: self.groups(),
             streams: self.streams(),
             lua: self.scripts(decoder),
+            client_counts: None,
             client_list: self.client_port.then_some(ClientListConfig {
                 port: true,
                 ..ClientListConfig::default()

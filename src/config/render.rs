@@ -108,6 +108,7 @@ struct ShownInstance<'a> {
     check_single_keys: Vec<ShownNamedKey<'a>>,
     count_keys: Vec<ShownPattern<'a>>,
     client_list: ShownClientList,
+    client_counts: ShownClientCounts,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_groups: Option<ShownKeyGroups<'a>>,
     streams: ShownStreams<'a>,
@@ -246,6 +247,12 @@ struct ShownClientList {
 }
 
 #[derive(Serialize)]
+struct ShownClientCounts {
+    by_user: bool,
+    by_name: bool,
+}
+
+#[derive(Serialize)]
 struct ShownKeyGroups<'a> {
     patterns: &'a [String],
     max_groups: usize,
@@ -347,6 +354,10 @@ fn shown_instance(instance: &InstanceConfig) -> ShownInstance<'_> {
         client_list: ShownClientList {
             port: instance.optional.client_list.port,
             max_clients: instance.optional.client_list.max_clients,
+        },
+        client_counts: ShownClientCounts {
+            by_user: instance.optional.client_counts.by_user,
+            by_name: instance.optional.client_counts.by_name,
         },
         key_groups: instance.optional.key_groups.as_ref().map(|groups| ShownKeyGroups {
             patterns: &groups.patterns,

@@ -3,6 +3,7 @@
 
 use super::address::{MAX_SECRET_BYTES, ParsedAddress, parse_address};
 use super::application_metrics::{MetricDraft, application_metrics};
+use super::client_counts::client_counts;
 use super::client_list::client_list;
 use super::cluster::{ClusterLayer, cluster_layer};
 use super::compatibility::compatibility;
@@ -11,9 +12,7 @@ use super::globs::SPECIAL;
 use super::key_checks::key_checks;
 use super::key_groups::key_groups;
 use super::lua::scripts;
-use super::names::{
-    EVICTION_POLICIES, LATER_COLLECTORS, Scope, is_label_name, known_collectors, nearest, reserved_labels,
-};
+use super::names::{EVICTION_POLICIES, Scope, is_label_name, known_collectors, nearest, reserved_labels};
 use super::optional::OptionalLayer;
 use super::password_map::{self, PasswordDraft};
 use super::problem::Place;
@@ -231,6 +230,7 @@ fn layer(decoder: &mut Decoder<'_>, fields: &Fields<'_>, directory: &Path) -> La
     layer.optional.lua = scripts(decoder, fields, directory);
     layer.optional.search = search(decoder, fields);
     layer.optional.client_list = client_list(decoder, fields);
+    layer.optional.client_counts = client_counts(decoder, fields);
     layer.optional.key_groups = key_groups(decoder, fields);
     layer.optional.streams = streams(decoder, fields);
     if let Some(field) = fields.get("environment") {
@@ -457,9 +457,6 @@ fn collectors(decoder: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<&'static
             continue;
         }
         let message = match shown_key(field.node, entry) {
-            Some(name) if LATER_COLLECTORS.contains(&name) => {
-                format!("`{name}` is not known to this version; remove it")
-            }
             Some(name) => match nearest(name, &known) {
                 Some(near) => format!("`{name}` is not a collector; did you mean `{near}`?"),
                 None => format!("`{name}` is not a collector; known are {}", known.join(", ")),

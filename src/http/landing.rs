@@ -2,11 +2,12 @@
 
 use super::answer::Answer;
 use super::{App, is_wedged};
+use crate::collectors::tls::COLLECTOR;
 use crate::config::InstanceConfig;
 use crate::redis::Reason;
-use crate::snapshot::InstanceSnapshot;
 use crate::snapshot::clusters::ClusterFacts;
 use crate::snapshot::details::InstanceDetails;
+use crate::snapshot::{InstanceSnapshot, tls};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub(super) fn answer(app: &App) -> Answer {
         instances.len()
     );
     page.push_str(
-        "<table>\n<tr><th>Instance</th><th>Address</th><th>State</th><th>Version</th><th>Sessions</th>\
+        "<table>\n<tr><th>Instance</th><th>Address</th><th>State</th><th>TLS</th><th>Version</th><th>Sessions</th>\
          <th>Ping</th><th>Memory</th><th>Last error</th><th>Notes</th></tr>\n",
     );
     for (config, snapshot) in instances.iter().take(MAX_ROWS) {
@@ -95,6 +96,8 @@ fn row(page: &mut String, config: &InstanceConfig, snapshot: Option<&Arc<Instanc
     cell(page, "", &config.name);
     cell(page, "", &config.address.to_string());
     cell(page, if good { "" } else { "bad" }, state);
+    let tls = tls_in_words(config, details, now);
+    cell(page, if tls.is_bad { "bad" } else { "" }, &tls.text);
     cell(page, "", info.map_or("", |info| &info.product));
     cell(page, "number", &sessions_in_words(details, now));
     let ping = details
@@ -160,6 +163,20 @@ fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
     let fresh = details.sessions.iter().filter(|store| now < store.expires_at);
     let words: Vec<String> = fresh.map(|store| format!("{}: {}", store.name, store.active)).collect();
     words.join(", ")
+}
+
+/// Version, verdict and the end of the certificate; nothing where TLS is not spoken, or nobody looks.
+fn tls_in_words(config: &InstanceConfig, details: &InstanceDetails, now: Instant) -> tls::Words {
+    let is_on = config.collectors.get(COLLECTOR).copied().unwrap_or(true);
+    if !config.address.tls || !is_on {
+        return tls::Words::default();
+    }
+    tls::in_words(
+        details.tls.as_ref(),
+        config.tls.insecure_skip_verify,
+        now,
+        tls::unix_now(),
+    )
 }
 
 /// What `sessions: auto` found and was not sure of, and what keyspace notifications tell, as sentences.

@@ -2,9 +2,11 @@
 //! is missing cannot fire, and somebody must be able to see that.
 
 use super::instance::Instance;
+use super::instance::tls::CERTIFICATES;
 use super::publish::VALUES;
 use crate::collectors::Server;
 use crate::collectors::latency::HISTOGRAM_SINCE;
+use crate::collectors::tls;
 use crate::config::{InstanceConfig, StoreConfig};
 use crate::redis::capabilities::Capabilities;
 use crate::snapshot::SectionKey;
@@ -34,8 +36,8 @@ features! {
     APPLICATION_METRICS = "application_metrics" "name what the application keeps in Redis under `application_metrics`";
     /// Every store has a capacity.
     CAPACITY = "capacity" "give every store a `capacity`";
-    /// Single connections.
-    CLIENT_LIST = "client_list" "switch the collector `client_list` on and let the user run CLIENT LIST";
+    /// Connections by kind of listener.
+    CLIENT_LIST = "client_list" "let the user run CLIENT LIST, before Redis 7.2 also CONFIG GET, on Redis 6.2 or later with at most 10,000 clients; and leave the collector `tls` on";
     /// The shares of values in the clear.
     ENCRYPTION = "encryption" "name the beginning of an encrypted value under `encryption` of a store, and let the user run GETRANGE on its keys";
     /// Creations and endings, and counts that are current between scans.
@@ -56,6 +58,8 @@ features! {
     SESSION_PROBE = "session_probe" "set `session_probe: { enabled: true }` at a primary whose user may write below its prefix";
     /// Sessions are counted.
     SESSIONS = "sessions" "name a store under `sessions`, or let `auto` recognise the library";
+    /// The dates of the server's certificates.
+    TLS = "tls" "speak TLS to the server (an address that begins with `rediss://`), and leave the collector `tls` on";
 }
 
 /// What was found out at a server beside its configuration, by the daemon or by `check`.
@@ -63,7 +67,7 @@ features! {
 pub struct Findings {
     /// The metrics of the application can be read.
     pub application_metrics: bool,
-    /// CLIENT LIST answers.
+    /// Connections with and without TLS are counted.
     pub client_list: bool,
     /// Values were compared with their expected beginning.
     pub encryption: bool,
@@ -81,6 +85,8 @@ pub struct Findings {
     pub session_probe: bool,
     /// Sessions of at least one store were counted.
     pub sessions: bool,
+    /// Our handshakes show the server's certificates.
+    pub tls: bool,
 }
 
 /// Each feature and whether it is there, by configuration, stores and what was found.
@@ -105,6 +111,7 @@ pub fn of_findings<'all>(
             SESSION_DETAILS => findings.session_details,
             SESSION_PROBE => config.session_probe.enabled && findings.session_probe,
             SESSIONS => !stores.is_empty() && findings.sessions,
+            TLS => findings.tls,
             _ => false,
         };
         (*feature, is_there)
@@ -118,18 +125,16 @@ pub fn available(instance: &Instance) -> impl Iterator<Item = (Feature, bool)> +
 
 fn findings(instance: &Instance) -> Findings {
     let succeeded = |name: &str| instance.collector_states.get(name).is_some_and(|state| state.success);
-    let shows = |collector, descriptor: &str| {
-        let section = instance.sections.get(&SectionKey {
-            collector,
-            part: VALUES,
-        });
+    let shows_in = |collector, part, descriptor: &str| {
+        let section = instance.sections.get(&SectionKey { collector, part });
         section.is_some_and(|section| section.chunks.iter().any(|chunk| chunk.descriptor.name == descriptor))
     };
+    let shows = |collector, descriptor: &str| shows_in(collector, VALUES, descriptor);
     let notifications = instance.details.notifications.as_ref();
     let max_memory = instance.details.info.as_ref().and_then(|info| info.max_memory_bytes);
     Findings {
         application_metrics: succeeded("application") && instance.has_all_application_keys(),
-        client_list: succeeded("client_list"),
+        client_list: shows(tls::COLLECTOR, tls::CONNECTIONS.name),
         encryption: shows("sessions", "sessions_unencrypted"),
         events: notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations),
         latency_histogram: succeeded("latency")
@@ -139,6 +144,7 @@ fn findings(instance: &Instance) -> Findings {
         session_details: shows("sessions", "sessions_ttl_remaining_seconds") && shows("sessions", "session_size_bytes"),
         session_probe: shows("session_probe", "session_probe_success"),
         sessions: succeeded("sessions"),
+        tls: shows_in(tls::COLLECTOR, CERTIFICATES, tls::NOT_AFTER.name),
     }
 }
 

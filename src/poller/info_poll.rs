@@ -7,7 +7,9 @@ use crate::collectors::{self, Build, CollectError, Collector, Options, PollConte
 use crate::config::InstanceConfig;
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Command, Connection, Info, Reason, RedisError, Reply, Unavailable, sanitised_code, unavailability};
+use crate::redis::{
+    Command, Connection, Info, OwnSockets, Reason, RedisError, Reply, Unavailable, sanitised_code, unavailability,
+};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -168,7 +170,8 @@ pub async fn poll(
         ..sessions.clone()
     };
     let server_or_unknown = server.as_ref().unwrap_or(&unknown_server);
-    let clients = parse_clients(&replies).await?;
+    let own_sockets = connection.own_sockets();
+    let clients = parse_clients(&replies, own_sockets).await?;
     let context = PollContext {
         clients: clients.as_ref(),
         info: info.as_ref(),
@@ -176,6 +179,7 @@ pub async fn poll(
         replies: &replies,
         unavailable: capabilities.all(),
         unix_seconds,
+        now: started,
         sessions: &sessions,
         file_bytes: None,
     };
@@ -191,6 +195,11 @@ pub async fn poll(
     for (requests, mut further) in requests.iter_mut().zip(follow_ups) {
         requests.append(&mut further);
     }
+    // One of the further commands may have been CLIENT LIST.
+    let clients = match clients {
+        Some(clients) => Some(clients),
+        None => parse_clients(&replies, own_sockets).await?,
+    };
     let context = PollContext {
         clients: clients.as_ref(),
         info: info.as_ref(),
@@ -198,6 +207,7 @@ pub async fn poll(
         replies: &replies,
         unavailable: capabilities.all(),
         unix_seconds,
+        now: started,
         sessions: &sessions,
         file_bytes: None,
     };
@@ -247,15 +257,15 @@ async fn parse_info(text: &bytes::Bytes) -> Result<Info, RedisError> {
 
 /// Goes through the reply of CLIENT LIST, if somebody asked for it, without holding up other instances: that of ten thousand clients has
 /// three megabytes.
-async fn parse_clients(replies: &HashMap<Command, Reply>) -> Result<Option<ClientList>, RedisError> {
+async fn parse_clients(replies: &HashMap<Command, Reply>, own: OwnSockets) -> Result<Option<ClientList>, RedisError> {
     let Some(Reply::Bulk(text) | Reply::Simple(text)) = replies.get(&client_list()) else {
         return Ok(None);
     };
     if text.len() <= LARGE_INFO_BYTES {
-        return Ok(Some(ClientList::parse(text)));
+        return Ok(Some(ClientList::parse(text, own)));
     }
     let text = text.clone();
-    let parsed = tokio::task::spawn_blocking(move || ClientList::parse(&text)).await;
+    let parsed = tokio::task::spawn_blocking(move || ClientList::parse(&text, own)).await;
     parsed.map(Some).map_err(|_| RedisError {
         reason: Reason::Other,
         message: "the reply of CLIENT LIST could not be parsed; please report this".to_owned(),

@@ -10,6 +10,7 @@ mod key_work;
 mod limits;
 mod scans;
 mod session_probe;
+pub(super) mod tls;
 
 use super::Configuration;
 use super::accumulators::Accumulators;
@@ -22,7 +23,7 @@ use crate::collectors::{Server, SessionKnowledge, operations};
 use crate::config::{InstanceConfig, StoreConfig, ValidatedConfig};
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, Unavailable};
+use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, TlsHandshake, Unavailable};
 use crate::snapshot::details::{CollectorFacts, InstanceDetails};
 use crate::snapshot::{InstanceSnapshot, Registration, Section, SectionKey, SnapshotStore};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,6 +157,8 @@ pub struct Instance {
     info_owed: bool,
     /// Commands that are not to be had here and were logged as such.
     reported_missing: BTreeSet<(String, Unavailable)>,
+    /// What the TLS handshake of the kept connection showed; `None` without TLS.
+    kept_handshake: Option<TlsHandshake>,
     probe_task: Option<AbortOnDrop>,
     scan_task: Option<AbortOnDrop>,
     /// The stores that are counted: those of the file, or those that were recognised.
@@ -212,6 +215,7 @@ impl Instance {
             logged_failure: None,
             info_owed: false,
             reported_missing: BTreeSet::new(),
+            kept_handshake: None,
             probe_task: None,
             scan_task: None,
             stores: config.sessions.configured().into(),
@@ -336,7 +340,8 @@ impl Instance {
         let old = std::mem::replace(&mut self.config, config);
         let new = self.config.clone();
         let same_server = old.address == new.address;
-        let same_login = same_server && (&old.username, &old.password) == (&new.username, &new.password);
+        let same_login =
+            same_server && (&old.username, &old.password, &old.tls) == (&new.username, &new.password, &new.tls);
         if !same_server {
             self.forget_server();
         }
@@ -424,6 +429,7 @@ impl Instance {
         self.details.info = None;
         self.details.info_failure = None;
         self.details.fresh_connection = None;
+        self.details.tls = None;
         self.details.ping_seconds = None;
         self.details.sessions.clear();
         self.forget_recognised_stores();
@@ -506,6 +512,7 @@ impl Instance {
 
     /// Hands the state of this moment to the readers.
     fn publish(&mut self) {
+        self.publish_tls_counters();
         let own = publish::exporter_samples(self);
         self.show(publish::EXPORTER, publish::VALUES, own, None);
         self.note_errors_of_last_hour();

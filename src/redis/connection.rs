@@ -4,6 +4,7 @@ pub use super::connector::{Connector, Handshake, Phase};
 pub use super::error::RedisError;
 use super::error::{Place, advice};
 use super::ledger::{Ledger, OwnCalls};
+use super::own_sockets::{OwnSocket, OwnSockets};
 use super::reason::{Reason, classify_error_reply, classify_farewell};
 use super::refusal::sanitised_code;
 use super::reply::{Command, Reply};
@@ -38,6 +39,8 @@ pub struct Connection {
     tls: Option<Afterwards>,
     /// Why the server broke off TLS in place of its first answer.
     tls_refusal: Option<TlsReason>,
+    /// So that it is not taken for somebody else's in CLIENT LIST; `None` for a unix socket.
+    own_socket: Option<OwnSocket>,
 }
 
 /// What of a login is judged differently.
@@ -51,6 +54,7 @@ impl Connection {
     /// A connection over a socket on which nothing was sent yet.
     pub(super) fn new(transport: Transport, endpoint: Arc<str>, shared_ledger: Arc<Ledger>) -> Self {
         Self {
+            own_socket: transport.ends().map(|(local, peer)| OwnSocket::open(local, peer)),
             transport,
             parser: Parser::new(Limits::default()),
             endpoint,
@@ -163,10 +167,16 @@ impl Connection {
         self.shared_ledger.calls()
     }
 
+    /// Tells the connections of this process in a CLIENT LIST that comes over this one.
+    pub fn own_sockets(&self) -> OwnSockets {
+        OwnSockets::listed_by(self.own_socket.as_ref().map(OwnSocket::peer))
+    }
+
     /// The socket with its parser and the address as it may be shown, for a connection that listens from now on. `None` when an
     /// earlier exchange failed or was dropped half-way.
-    pub(super) fn into_parts(self) -> Option<(Transport, Parser, Arc<str>)> {
-        self.usable.then_some((self.transport, self.parser, self.endpoint))
+    pub(super) fn into_parts(self) -> Option<(Transport, Parser, Arc<str>, Option<OwnSocket>)> {
+        self.usable
+            .then_some((self.transport, self.parser, self.endpoint, self.own_socket))
     }
 
     /// Authenticates with the given AUTH command, names the connection and selects the database in one write.

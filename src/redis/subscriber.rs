@@ -5,6 +5,7 @@
 
 use super::connection::Connection;
 use super::error::{Place, RedisError};
+use super::own_sockets::OwnSocket;
 use super::reason::{Reason, classify_error_reply, classify_farewell};
 use super::reply::{Command, Reply};
 use super::resp::{Parser, encode};
@@ -44,6 +45,8 @@ pub struct Subscriber {
     endpoint: Arc<str>,
     /// Channels that each SUBSCRIBE under way still has to confirm, oldest first.
     unconfirmed: VecDeque<usize>,
+    /// Held, so that it is known as ours as long as it is open.
+    _own_socket: Option<OwnSocket>,
 }
 
 impl Subscriber {
@@ -52,7 +55,7 @@ impl Subscriber {
     /// # Errors
     /// `Closed` when an earlier exchange on the connection failed.
     pub fn new(connection: Connection) -> Result<Self, RedisError> {
-        let Some((transport, parser, endpoint)) = connection.into_parts() else {
+        let Some((transport, parser, endpoint, own_socket)) = connection.into_parts() else {
             return Err(RedisError {
                 reason: Reason::Closed,
                 message: "the connection is of no more use after an earlier failure".to_owned(),
@@ -63,6 +66,7 @@ impl Subscriber {
             parser,
             endpoint,
             unconfirmed: VecDeque::new(),
+            _own_socket: own_socket,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -31,6 +32,16 @@ pub(crate) enum Pending {
 }
 
 impl Transport {
+    /// The two ends of a TCP socket, ours first; `None` for a unix socket, and for one that is broken already.
+    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) => return None,
+        };
+        stream.local_addr().ok().zip(stream.peer_addr().ok())
+    }
+
     /// Reads what is there without waiting. Data is moved to `buffer`, which must have room. Over TLS that means data of Redis:
     /// records of TLS itself, such as the tickets that a server sends behind the handshake, are taken in and are no data, and the
     /// farewell of TLS is an end.

@@ -26,6 +26,8 @@ pub struct InstanceDetails {
     /// How the last fresh connection of the collector `connect` ended, an error as one sentence without secrets. `None` before the
     /// first one, and while the collector is off.
     pub fresh_connection: Option<Result<(), String>>,
+    /// What our TLS handshakes showed; `None` before the first, without TLS, and while the collector `tls` is off.
+    pub tls: Option<crate::snapshot::tls::TlsFacts>,
     /// The last errors in words, oldest first, without secrets.
     pub errors: Vec<DatedError>,
     /// Facts of INFO, absent before the first or when too old.

@@ -4,14 +4,22 @@
 //! only the lines that may be shown are remembered. Source: Redis and Valkey, `CLIENT LIST`, all versions.
 
 use crate::config::optional::MAX_SHOWN_CLIENTS;
+use crate::redis::OwnSockets;
 use bytes::Bytes;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::net::SocketAddr;
 
 /// Seconds of idleness from which clients are counted together. A minute is a pool at rest, a day is a leak.
 pub const IDLE_THRESHOLDS: [u64; 5] = [60, 300, 3_600, 21_600, 86_400];
 
+/// Most different names, and users, that are told apart in one reply: one for each client that is asked for.
+const MAX_DISTINCT: usize = 10_000;
+
 /// Longest line that is read, in bytes. Real ones are below 1 KiB.
 const MAX_LINE_BYTES: usize = 16 * 1024;
+
+/// Among `flags`, that the client came in over a unix socket.
+const UNIX_FLAG: u8 = b'U';
 
 /// The line of one client within the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,18 +38,55 @@ pub struct ClientList {
     clients: usize,
     malformed: usize,
     idle: [u64; IDLE_THRESHOLDS.len()],
+    /// Clients but for our own and those of unix sockets, by the port of the server at which they came in.
+    by_port: BTreeMap<u16, u64>,
+    by_user: Tally,
+    by_name: Tally,
+}
+
+/// How many clients have each value of a field.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    counts: HashMap<Bytes, u64>,
+    beyond: u64,
+}
+
+impl Tally {
+    /// Counts a client whose field is this piece of `text`, which is kept instead of a copy: it must be one.
+    fn add(&mut self, text: &Bytes, value: &[u8]) {
+        if let Some(count) = self.counts.get_mut(value) {
+            *count += 1;
+        } else if self.counts.len() < MAX_DISTINCT {
+            self.counts.insert(text.slice_ref(value), 1);
+        } else {
+            self.beyond += 1;
+        }
+    }
+
+    /// Each value and how many clients have it, in no order.
+    pub fn counts(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.counts.iter().map(|(value, count)| (&**value, *count))
+    }
+
+    /// Clients whose values were not told apart, since there are too many.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
 }
 
 impl ClientList {
     /// Goes through a reply. Ids only grow while a server runs, so that the lowest are the clients that have been there longest: the
-    /// same ones are shown at every poll, however many come and go.
-    pub fn parse(text: &Bytes) -> Self {
+    /// same ones are shown at every poll, however many come and go. `own` tells the connections of this process.
+    pub fn parse(text: &Bytes, own: OwnSockets) -> Self {
         let mut list = Self {
             text: text.clone(),
             lines: Vec::new(),
             clients: 0,
             malformed: 0,
             idle: [0; IDLE_THRESHOLDS.len()],
+            by_port: BTreeMap::new(),
+            by_user: Tally::default(),
+            by_name: Tally::default(),
         };
         let mut lowest: BinaryHeap<Line> = BinaryHeap::new();
         let mut start = 0;
@@ -59,11 +104,7 @@ impl ClientList {
                 continue;
             };
             list.clients += 1;
-            if let Some(idle) = client.number("idle") {
-                for (count, threshold) in list.idle.iter_mut().zip(IDLE_THRESHOLDS) {
-                    *count += u64::from(idle >= threshold);
-                }
-            }
+            list.count(text, client, own);
             let line = Line {
                 id,
                 start: place.0,
@@ -80,6 +121,49 @@ impl ClientList {
         list.lines = lowest.into_sorted_vec();
         list.lines.dedup_by_key(|line| line.id);
         list
+    }
+
+    /// Counts one client in every way that anybody wants to know.
+    fn count(&mut self, text: &Bytes, client: Client<'_>, own: OwnSockets) {
+        let (mut addr, mut laddr, mut is_unix) = (None, None, false);
+        for (field, value) in client.fields() {
+            match field {
+                b"addr" => addr = Some(value),
+                b"laddr" => laddr = host_and_port(value),
+                b"flags" => is_unix = value.contains(&UNIX_FLAG),
+                b"idle" => {
+                    for (count, threshold) in self.idle.iter_mut().zip(IDLE_THRESHOLDS) {
+                        *count += u64::from(number(value).is_some_and(|idle| idle >= threshold));
+                    }
+                }
+                b"user" => self.by_user.add(text, value),
+                b"name" => self.by_name.add(text, value),
+                _ => {}
+            }
+        }
+        let port = laddr.and_then(|(_, port)| number(port));
+        let Some(port) = port.and_then(|port| u16::try_from(port).ok()).filter(|_| !is_unix) else {
+            return;
+        };
+        let addr = addr.and_then(|addr| std::str::from_utf8(addr).ok()?.parse::<SocketAddr>().ok());
+        if !addr.is_some_and(|addr| own.contains(addr, port)) {
+            *self.by_port.entry(port).or_default() += 1;
+        }
+    }
+
+    /// Clients by the port of the server at which they came in (`laddr`, 6.2+), without those of unix sockets and this process.
+    pub fn by_port(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.by_port.iter().map(|(port, count)| (*port, *count))
+    }
+
+    /// Clients by the user that they log in as (6.0+), this process's among them.
+    pub fn by_user(&self) -> &Tally {
+        &self.by_user
+    }
+
+    /// Clients by the name that they gave themselves with CLIENT SETNAME, empty for those that did not, this process's among them.
+    pub fn by_name(&self) -> &Tally {
+        &self.by_name
     }
 
     /// Clients in the reply.
@@ -168,7 +252,7 @@ cmd=subscribe user=default redir=-1 resp=2\nid=3 addr=/tmp/my dir/redis.sock:0 l
 idle=90000 flags=U db=2 sub=0 lib-name= lib-ver=\nid=5 addr=[::1]:44806 fd=9 name=x=y age=6 idle=60 flags=N db=0 cmd=get\n\n";
 
     fn parsed(text: &[u8]) -> ClientList {
-        ClientList::parse(&Bytes::copy_from_slice(text))
+        ClientList::parse(&Bytes::copy_from_slice(text), OwnSockets::default())
     }
 
     #[test]

@@ -47,6 +47,7 @@ fn poll_scene(
             replies: context.replies,
             unavailable: context.unavailable,
             unix_seconds: context.unix_seconds,
+            now: context.now,
             sessions: knowledge,
         })
     })
@@ -320,6 +321,7 @@ fn without_info_nothing_is_known() {
             replies: context.replies,
             unavailable: context.unavailable,
             unix_seconds: context.unix_seconds,
+            now: context.now,
             sessions: context.sessions,
         })
     });

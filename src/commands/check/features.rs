@@ -3,6 +3,7 @@
 use super::Report;
 use super::sessions::Counted;
 use crate::collectors::operations::ON_FROM_SHARE;
+use crate::collectors::tls;
 use crate::config::{InstanceConfig, Operations};
 use crate::poller::features::{self, Feature, Findings};
 use crate::poller::info_poll::InfoPoll;
@@ -28,6 +29,8 @@ pub(super) struct Further {
     pub events: bool,
     /// The user may write the synthetic session, or nobody can say.
     pub session_probe: bool,
+    /// The handshake showed the server's certificates.
+    pub tls: bool,
 }
 
 /// One line for each feature that is missing.
@@ -89,6 +92,11 @@ fn findings(
         let outcome = poll.outcomes.iter().find(|outcome| outcome.name == name);
         outcome.is_some_and(|outcome| outcome.result.is_ok())
     };
+    let shows = |name: &str, metric: &str| {
+        let outcome = poll.outcomes.iter().find(|outcome| outcome.name == name);
+        let samples = outcome.and_then(|outcome| outcome.result.as_ref().ok());
+        samples.is_some_and(|samples| samples.families().iter().any(|family| family.descriptor.name == metric))
+    };
     let is_asked = |command: DetailCommand| {
         let is_missing = counted.missing.iter().any(|missing| missing.command == command.name());
         counted.works && !is_missing
@@ -101,7 +109,7 @@ fn findings(
     };
     Findings {
         application_metrics: further.application_metrics,
-        client_list: succeeded("client_list"),
+        client_list: shows(tls::COLLECTOR, tls::CONNECTIONS.name),
         encryption: counted.stores.iter().any(|store| store.encryption.is_some()) && is_asked(DetailCommand::GetRange),
         events: further.events && counted.works,
         latency_histogram: succeeded("latency") && features::has_histograms(config, poll.server.as_ref(), capabilities),
@@ -110,5 +118,6 @@ fn findings(
         session_details: is_asked(DetailCommand::Pttl) && is_asked(DetailCommand::MemoryUsage),
         session_probe: further.session_probe,
         sessions: counted.works,
+        tls: further.tls,
     }
 }

@@ -89,6 +89,7 @@ impl Instance {
             self.accumulators.errors.add(error.reason);
         }
         self.note_fresh_connection(&outcome);
+        self.on_fresh_handshake(handshake.tls.as_ref());
         let samples = publish::connect_samples(handshake, outcome.is_ok());
         let lifetime = self.config.poll.connect_stale_after();
         self.show("connect", publish::VALUES, samples, Some(lifetime));

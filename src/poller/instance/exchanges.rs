@@ -31,12 +31,14 @@ impl Instance {
         self.accumulators.connects += 1;
         let started = Instant::now();
         match self.connector.connect(deadline).await {
-            Ok((connection, _)) => {
+            Ok((connection, handshake)) => {
+                self.on_kept_handshake(handshake.tls);
                 self.last_connect = Some(started.elapsed());
                 self.connection = Some(connection);
                 Ok(())
             }
-            Err((_, error)) => {
+            Err((handshake, error)) => {
+                self.on_kept_handshake(handshake.tls);
                 self.accumulators.connect_failures += 1;
                 Err(error)
             }
@@ -61,6 +63,7 @@ impl Instance {
                 self.details.ping_seconds = Some(waited.as_secs_f64());
                 self.last_success.insert("ping", SystemTime::now());
                 self.note_ping(None, waited);
+                self.renew_kept_handshake();
                 self.judge(Verdict {
                     state: None,
                     connected: true,

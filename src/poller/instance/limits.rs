@@ -1,6 +1,8 @@
 //! Says once which limit leaves something out. How much it is counts `redis_session_exporter_series_dropped_total`, which names no limit.
 
 use super::Instance;
+use crate::collectors::client_list::pace::MAX_LISTED_CLIENTS;
+use crate::collectors::tls;
 use crate::config::InstanceConfig;
 use crate::keys::{check_keys, key_groups, streams};
 
@@ -35,6 +37,11 @@ fn limit_of(config: &InstanceConfig, collector: &str) -> Option<String> {
             let clients = config.optional.client_list.max_clients;
             (clients > 0).then(|| format!("client_list.max_clients ({clients})"))
         }
+        tls::COLLECTOR => Some(format!("{MAX_LISTED_CLIENTS} clients that one CLIENT LIST may list")),
+        "client_counts" => Some(format!(
+            "limits.label_values ({}), or {MAX_LISTED_CLIENTS} clients that one CLIENT LIST may list",
+            config.label_values
+        )),
         _ => None,
     }
 }

@@ -1,0 +1,193 @@
+//! The sockets of this process to Redis servers, so that CLIENT LIST can be told without ourselves.
+//!
+//! A connection knows its own two ends, and a server lists both of each client (`addr`, `laddr`). What is kept belongs to the process, as the
+//! sockets do: two instances of the configuration may be the same server. It holds the sockets that are open, and a bounded number of those that
+//! were closed a moment ago.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a socket that was closed is still ours in a list: the server may have written it before, or not yet read that we went. Shorter than
+/// the minute for which the kernel keeps the port from others (TIME_WAIT).
+const REMEMBERED_FOR: Duration = Duration::from_secs(10);
+
+/// Most closed sockets that are remembered: with 500 instances about a hundred a second may be closed, by probes and scans.
+const MAX_REMEMBERED: usize = 1_024;
+
+/// Both ends of a socket, ours first.
+type Ends = (SocketAddr, SocketAddr);
+
+static SOCKETS: Mutex<Sockets> = Mutex::new(Sockets {
+    known: BTreeMap::new(),
+    closed: VecDeque::new(),
+});
+
+fn sockets() -> MutexGuard<'static, Sockets> {
+    SOCKETS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Sockets {
+    /// When each was closed; `None` while it is open.
+    known: BTreeMap<Ends, Option<Instant>>,
+    /// Those that were closed, in that order. One that was opened again meanwhile stands here for nothing.
+    closed: VecDeque<(Ends, Instant)>,
+}
+
+impl Sockets {
+    fn open(&mut self, ends: Ends) {
+        self.known.insert(ends, None);
+    }
+
+    fn close(&mut self, ends: Ends, now: Instant) {
+        self.known.insert(ends, Some(now));
+        self.closed.push_back((ends, now));
+        self.forget(now);
+    }
+
+    /// Whether a client at `addr` that came in at `server_port` is one of ours, in the list of a server that we call `peer`.
+    fn contains(&self, addr: SocketAddr, server_port: u16, server: Option<SocketAddr>, now: Instant) -> bool {
+        let first = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let last = SocketAddrV6::new(Ipv6Addr::from_bits(u128::MAX), u16::MAX, u32::MAX, u32::MAX);
+        let mut of_address = self.known.range((addr, first)..=(addr, SocketAddr::V6(last)));
+        of_address.any(|((_, peer), closed)| {
+            let is_there = closed.is_none_or(|at| now.saturating_duration_since(at) < REMEMBERED_FOR);
+            is_there && (Some(*peer) == server || peer.port() == server_port)
+        })
+    }
+
+    /// Forgets those that were closed too long ago, and the oldest where they are too many.
+    fn forget(&mut self, now: Instant) {
+        while let Some((ends, at)) = self.closed.front().copied() {
+            let is_old = now.saturating_duration_since(at) >= REMEMBERED_FOR;
+            if !is_old && self.closed.len() <= MAX_REMEMBERED {
+                return;
+            }
+            self.closed.pop_front();
+            if self.known.get(&ends) == Some(&Some(at)) {
+                self.known.remove(&ends);
+            }
+        }
+    }
+}
+
+/// A socket that is open; closed when dropped.
+#[derive(Debug)]
+pub struct OwnSocket {
+    ends: Ends,
+}
+
+impl OwnSocket {
+    /// Notes that a socket with these ends was opened.
+    pub fn open(local: SocketAddr, peer: SocketAddr) -> Self {
+        let ends = (local, peer);
+        sockets().open(ends);
+        Self { ends }
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.ends.1
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        sockets().close(self.ends, Instant::now());
+    }
+}
+
+/// Tells the sockets of this process in the list of one server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OwnSockets {
+    peer: Option<SocketAddr>,
+}
+
+impl OwnSockets {
+    /// For a list that came over a connection to `peer`; `None` for one over a unix socket.
+    pub fn listed_by(peer: Option<SocketAddr>) -> Self {
+        Self { peer }
+    }
+
+    /// Whether a client is one of ours, open or closed a moment ago: `addr` is its end, `server_port` the port of the server's. Behind a
+    /// translation of addresses the server calls its end by another port than we do, so that the address over which the list came
+    /// counts as well.
+    pub fn contains(&self, addr: SocketAddr, server_port: u16) -> bool {
+        sockets().contains(addr, server_port, self.peer, Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn none() -> Sockets {
+        Sockets {
+            known: BTreeMap::new(),
+            closed: VecDeque::new(),
+        }
+    }
+
+    #[test]
+    fn sockets_are_ours_while_open_and_a_moment_longer() {
+        let start = Instant::now();
+        for (local, peer) in [
+            ("192.0.2.1:4001", "192.0.2.9:6380"),
+            ("[2001:db8::1]:4001", "[2001:db8::9]:6380"),
+        ] {
+            let mut sockets = none();
+            let (local, peer, plain) = (address(local), address(peer), address("192.0.2.9:6379"));
+            assert!(!sockets.contains(local, 6380, Some(peer), start));
+            sockets.open((local, peer));
+            // Over the same address whatever port the server calls it by, over others by the port.
+            assert!(sockets.contains(local, 16_380, Some(peer), start));
+            assert!(sockets.contains(local, 6380, Some(plain), start));
+            assert!(!sockets.contains(local, 16_380, Some(plain), start));
+            assert!(!sockets.contains(address("192.0.2.1:4002"), 6380, Some(peer), start));
+            sockets.close((local, peer), start);
+            let almost = start + REMEMBERED_FOR - Duration::from_millis(1);
+            assert!(sockets.contains(local, 6380, None, almost));
+            assert!(!sockets.contains(local, 6380, None, start + REMEMBERED_FOR));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_what_is_open_is_not_forgotten() {
+        let start = Instant::now();
+        let mut sockets = none();
+        let ends = |port: usize| (address(&format!("192.0.2.2:{port}")), address("192.0.2.9:1"));
+        sockets.close(ends(1), start);
+        sockets.open(ends(1));
+        for port in 2..MAX_REMEMBERED + 50 {
+            sockets.open(ends(port));
+            sockets.close(ends(port), start);
+        }
+        assert_eq!(sockets.closed.len(), MAX_REMEMBERED);
+        assert_eq!(sockets.known.len(), MAX_REMEMBERED + 1);
+        assert!(sockets.contains(ends(1).0, 1, None, start), "it was opened again");
+        sockets.close(ends(1), start + REMEMBERED_FOR);
+        assert_eq!(
+            (sockets.closed.len(), sockets.known.len()),
+            (1, 1),
+            "the others are old"
+        );
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_known_until_after_it_is_dropped() {
+        // Addresses for documentation (RFC 5737), which no other test has.
+        let (local, peer) = (address("192.0.2.77:4001"), address("192.0.2.99:6380"));
+        let own = OwnSockets::listed_by(Some(peer));
+        assert!(!own.contains(local, 6380));
+        let socket = OwnSocket::open(local, peer);
+        assert!(own.contains(local, 6380) && socket.peer() == peer);
+        drop(socket);
+        assert!(own.contains(local, 6380));
+    }
+}

@@ -1,0 +1,234 @@
+//! What our TLS handshakes with a server showed, and how it is said to people.
+
+use crate::redis::{TlsHandshake, TlsReason};
+use crate::tls::certificate::ChainValidity;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// From so few days on the end of a certificate is something to be looked at: what renews them by itself does so a third of their life before,
+/// which is 30 days of the usual 90.
+const SOON_DAYS: u64 = 14;
+
+/// Seconds of a day.
+const DAY_SECONDS: i64 = 86_400;
+
+/// Last second that RFC 3339, and X.509, can write: the end of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Seconds since 1970 by this machine's clock.
+pub fn unix_now() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What the last handshakes showed.
+#[derive(Debug, Clone)]
+pub struct TlsFacts {
+    /// The last that came as far as TLS. Where it showed no certificates, the dates are those of the last that did.
+    pub handshake: TlsHandshake,
+    /// When its version, cipher and verdict become too old to be shown. Dates do not.
+    pub expires_at: Instant,
+}
+
+/// A sentence, and whether it is about something that somebody should mend.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The sentence; empty without TLS.
+    pub text: String,
+    /// Something should be mended.
+    pub is_bad: bool,
+}
+
+/// The state of TLS for the status page. `skips_verification` is what the configuration says, `unix_seconds` the time of day.
+pub fn in_words(facts: Option<&TlsFacts>, skips_verification: bool, now: Instant, unix_seconds: i64) -> Words {
+    let mut pieces = Vec::new();
+    let mut is_bad = skips_verification;
+    if let Some(facts) = facts {
+        if now < facts.expires_at {
+            pieces.extend(facts.handshake.version.map(str::to_owned));
+            let (verdict, is_refused) = verdict(&facts.handshake);
+            pieces.extend(verdict);
+            is_bad |= is_refused;
+        }
+        if let Some(certificates) = facts.handshake.certificates {
+            let (sentence, is_soon) = end_in_words(certificates, unix_seconds);
+            pieces.push(sentence);
+            is_bad |= is_soon;
+        }
+    } else {
+        pieces.push("no handshake yet".to_owned());
+    }
+    if skips_verification {
+        pieces.push("verification is switched off".to_owned());
+    }
+    Words {
+        text: pieces.join(", "),
+        is_bad,
+    }
+}
+
+/// What a handshake says of the server's identity, and whether that is bad.
+pub fn verdict(handshake: &TlsHandshake) -> (Option<String>, bool) {
+    match (handshake.verified, handshake.failure) {
+        (Some(true), None) => (Some("verified".to_owned()), false),
+        (Some(true), Some(failure)) => (Some(format!("verified, but {}", reason_in_words(failure))), true),
+        (Some(false), failure) => {
+            let why = failure.map_or("the certificate is refused", reason_in_words);
+            (Some(format!("not verified: {why}")), true)
+        }
+        (None, Some(failure)) => (Some(reason_in_words(failure).to_owned()), true),
+        (None, None) => (None, false),
+    }
+}
+
+/// Why a handshake failed, or would have, as a clause.
+fn reason_in_words(reason: TlsReason) -> &'static str {
+    match reason {
+        TlsReason::Expired => "a certificate has expired",
+        TlsReason::NotYetValid => "a certificate does not hold yet",
+        TlsReason::UnknownCa => "its authority is not trusted",
+        TlsReason::NameMismatch => "the certificate is made out to another name",
+        TlsReason::Handshake => "the handshake fails",
+        TlsReason::ClientCertificate => "the server does not accept our certificate, or we have none that can be used",
+        TlsReason::Other => "the handshake fails for another reason",
+    }
+}
+
+/// `certificate ends in 83 days (2026-12-01)`, and whether that is soon or past.
+pub fn end_in_words(certificates: ChainValidity, unix_seconds: i64) -> (String, bool) {
+    let (leaf, chain) = (certificates.leaf.not_after, certificates.chain.not_after);
+    let (what, end) = if chain < leaf {
+        ("a certificate of its chain", chain)
+    } else {
+        ("certificate", leaf)
+    };
+    let left = end.saturating_sub(unix_seconds);
+    let days = left.unsigned_abs() / DAY_SECONDS.unsigned_abs();
+    let unit = if days == 1 { "day" } else { "days" };
+    let date = date(end);
+    if left < 0 {
+        (format!("{what} ended {days} {unit} ago ({date})"), true)
+    } else {
+        (format!("{what} ends in {days} {unit} ({date})"), days < SOON_DAYS)
+    }
+}
+
+/// `2026-12-01`
+fn date(unix_seconds: i64) -> String {
+    let seconds = u64::try_from(unix_seconds.clamp(0, LAST_SECOND)).unwrap_or_default();
+    let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
+    time.split('T').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::certificate::Validity;
+
+    const NOW: i64 = 1_795_170_440;
+
+    fn chain(leaf_days: i64, chain_days: i64) -> ChainValidity {
+        let until = |days: i64| Validity {
+            not_before: 0,
+            not_after: NOW + days * DAY_SECONDS,
+        };
+        ChainValidity {
+            leaf: until(leaf_days),
+            chain: until(chain_days),
+        }
+    }
+
+    fn facts(verified: Option<bool>, failure: Option<TlsReason>, days: i64) -> TlsFacts {
+        TlsFacts {
+            handshake: TlsHandshake {
+                version: Some("TLSv1.3"),
+                cipher: Some("TLS_AES_256_GCM_SHA384"),
+                certificates: Some(chain(days, days)),
+                verified,
+                failure,
+            },
+            expires_at: Instant::now() + Duration::from_secs(60),
+        }
+    }
+
+    fn words(facts: &TlsFacts, skips: bool) -> (String, bool) {
+        let words = in_words(Some(facts), skips, Instant::now(), NOW);
+        (words.text, words.is_bad)
+    }
+
+    #[test]
+    fn the_state_is_said_in_one_sentence() {
+        let good = facts(Some(true), None, 83);
+        assert_eq!(
+            words(&good, false),
+            (
+                "TLSv1.3, verified, certificate ends in 83 days (2027-02-11)".to_owned(),
+                false
+            )
+        );
+        let expired = facts(Some(false), Some(TlsReason::Expired), -2);
+        assert_eq!(
+            words(&expired, true),
+            (
+                "TLSv1.3, not verified: a certificate has expired, certificate ended 2 days ago (2026-11-18), verification is switched off"
+                    .to_owned(),
+                true
+            )
+        );
+        let soon = facts(Some(true), None, 13);
+        assert!(words(&soon, false).1);
+        assert_eq!(in_words(None, false, Instant::now(), NOW).text, "no handshake yet");
+    }
+
+    #[test]
+    fn what_is_too_old_goes_and_dates_stay() {
+        let mut old = facts(Some(true), None, 1);
+        old.expires_at = Instant::now();
+        assert_eq!(words(&old, false).0, "certificate ends in 1 day (2026-11-21)");
+        let stalled = TlsFacts {
+            handshake: TlsHandshake {
+                failure: Some(TlsReason::Handshake),
+                ..TlsHandshake::default()
+            },
+            ..facts(None, None, 0)
+        };
+        assert_eq!(words(&stalled, false), ("the handshake fails".to_owned(), true));
+    }
+
+    #[test]
+    fn the_first_of_the_chain_to_end_is_named() {
+        assert_eq!(
+            end_in_words(chain(80, 3), NOW),
+            (
+                "a certificate of its chain ends in 3 days (2026-11-23)".to_owned(),
+                true
+            )
+        );
+        let endless = ChainValidity {
+            leaf: Validity {
+                not_before: i64::MIN,
+                not_after: i64::MAX,
+            },
+            ..chain(0, 0)
+        };
+        assert!(
+            end_in_words(
+                ChainValidity {
+                    chain: endless.leaf,
+                    ..endless
+                },
+                NOW
+            )
+            .0
+            .ends_with("(9999-12-31)")
+        );
+        let ancient = Validity {
+            not_before: i64::MIN,
+            not_after: i64::MIN,
+        };
+        let all = ChainValidity {
+            leaf: ancient,
+            chain: ancient,
+        };
+        assert!(end_in_words(all, NOW).0.ends_with("(1970-01-01)"));
+    }
+}
