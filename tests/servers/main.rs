@@ -51,3 +51,4 @@ mod sessions_auto;
 mod sessions_faults;
 mod sessions_scan;
 mod streams;
+mod web_tls;
