@@ -1,12 +1,13 @@
 //! Wiring of `serve`: configuration → fleet → http; signals, reload, bounded shutdown.
 
 mod reload;
+pub mod web;
 
 use crate::catalogue;
 use crate::cli::Settings;
 use crate::config::{self, Environment, Loaded, Source, ValidatedConfig};
 use crate::discovery::{Discovery, Targets};
-use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, Users, WebOptions};
+use crate::http::{self, App, AppParts, Hooks, ReloadRequest, Timeouts, Web, WebOptions, WebState};
 use crate::poller::Fleet;
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::{BuildInfo, Telemetry};
@@ -37,9 +38,9 @@ pub enum ServeError {
     /// `--web.external-url` is none.
     #[error("--web.external-url: {0}")]
     ExternalUrl(http::ExternalUrlError),
-    /// The credentials of the HTTP server cannot be used.
-    #[error("HTTP basic authentication: {0}")]
-    Users(http::UsersError),
+    /// The thread that looks at the files of the web configuration could not be started.
+    #[error("cannot start the thread that watches the web configuration: {0}")]
+    Watch(std::io::Error),
     /// Signal handlers could not be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(std::io::Error),
@@ -55,11 +56,16 @@ struct Daemon {
     telemetry: Arc<Telemetry>,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. `web` is what [`web::load`] found.
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start; once it runs it only ends by a signal.
-pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig) -> Result<(), ServeError> {
+pub async fn serve(
+    settings: &Settings,
+    source: Source,
+    config: ValidatedConfig,
+    web: WebState,
+) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
@@ -71,12 +77,15 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
     let shared = Arc::new(RwLock::new(config.clone()));
     let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
     let (shutdown, shutdown_receiver) = watch::channel(false);
+    let web = Arc::new(Web::new(web));
+    let watcher = web::Watcher::start(settings, web.clone(), telemetry.clone()).map_err(ServeError::Watch)?;
     let app = Arc::new(App::new(AppParts {
         store: store.clone(),
         telemetry: telemetry.clone(),
         config: shared.clone(),
         reload,
         options,
+        web: web.clone(),
         collectors: crate::collectors::ALL.iter().map(|spec| spec.name).collect(),
         catalogue: Arc::new(catalogue::exposition()),
         hooks: Hooks {
@@ -84,7 +93,15 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
             addresses_meant: config::address::meant_by,
         },
     }));
-    let mut reloader = Reloader::new(READ_LIMIT, move || config::load(&source, &Environment::of_process()));
+    let mut reloader = Reloader::new(READ_LIMIT, move || {
+        let web = watcher.read_again();
+        let loaded = config::load(&source, &Environment::of_process());
+        match (loaded, web) {
+            (Ok(loaded), Ok(())) => Ok(loaded),
+            (Err(errors), Ok(())) | (Ok(_), Err(errors)) => Err(errors),
+            (Err(errors), Err(of_web)) => Err(errors.and(of_web)),
+        }
+    });
     let mut daemon = Daemon {
         discovery: Discovery::new(config.clone()),
         fleet: Fleet::new(store.clone()),
@@ -99,7 +116,8 @@ pub async fn serve(settings: &Settings, source: Source, config: ValidatedConfig)
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             let (instances, clusters) = (config.instances.len(), config.clusters.len());
-            tracing::info!(%address, instances, clusters, "listening");
+            let scheme = if web.current().is_tls() { "https" } else { "http" };
+            tracing::info!(%address, scheme, instances, clusters, "listening");
         }
     }
     let mut server = tokio::spawn(http::serve(
@@ -211,7 +229,6 @@ fn web_options(settings: &Settings) -> Result<WebOptions, ServeError> {
         telemetry_path: settings.telemetry_path.clone(),
         external_url,
         enable_lifecycle: settings.enable_lifecycle,
-        users: Users::new(settings.basic_auth.clone()).map_err(ServeError::Users)?,
         redis_only: settings.redis_only_metrics,
         serve_probe: !settings.disable_scrape_endpoint,
         exporter_alone: settings.exporter_alone,
@@ -283,7 +300,6 @@ fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::types::{BasicAuth, BasicPassword, Secret};
     use clap::Parser as _;
 
     fn settings() -> Settings {
@@ -295,35 +311,13 @@ mod tests {
     fn flags_reach_the_http_server() {
         let options = web_options(&settings()).unwrap();
         assert_eq!(options, WebOptions::default());
-        let user = BasicAuth {
-            username: "scraper".to_owned(),
-            password: BasicPassword::Plain(Secret::new("hunter2")),
-        };
         let changed = Settings {
-            basic_auth: Some(user.clone()),
             redis_only_metrics: true,
             disable_scrape_endpoint: true,
             exporter_alone: true,
             ..settings()
         };
         let options = web_options(&changed).unwrap();
-        assert_eq!(options.users, Users::new([user]).unwrap());
         assert!(options.redis_only && !options.serve_probe && options.exporter_alone);
-    }
-
-    #[test]
-    fn a_hash_that_is_none_stops_the_start_and_is_not_shown() {
-        let broken = Settings {
-            basic_auth: Some(BasicAuth {
-                username: "scraper".to_owned(),
-                password: BasicPassword::Bcrypt(Secret::new("hunter2")),
-            }),
-            ..settings()
-        };
-        let error = web_options(&broken).unwrap_err().to_string();
-        assert!(
-            error.contains("no bcrypt hash") && !error.contains("hunter2"),
-            "{error}"
-        );
     }
 }

@@ -8,6 +8,7 @@ mod listen;
 mod peer;
 mod peer_values;
 mod unknown;
+mod web;
 
 use crate::commands::acl::{Format, ServerChoice};
 use crate::config::peer_flags::{Remark, remarks_line};
@@ -23,6 +24,7 @@ use peer_values::PeerValues;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+pub use web::{ServerTlsFlags, WebSource};
 
 /// The version of this package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -108,6 +110,9 @@ pub enum Action {
         markdown: bool,
     },
     /// Ask a running daemon whether it is healthy; exit code 0 means yes
+    ///
+    /// With --web.config.file it asks over HTTPS where that is served, and does not verify the certificate: it asks this machine. A daemon
+    /// that demands certificates of its clients is taken for healthy when it refuses this command for having none
     Healthcheck {
         /// Where the daemon listens; by default the listen address
         #[arg(value_name = "ADDRESS", value_parser = parse_single_address)]
@@ -134,6 +139,14 @@ struct Flags {
         overrides_with = "web_telemetry_path"
     )]
     web_telemetry_path: Option<String>,
+    /// File that says how the HTTP server speaks TLS and who is let in, in the format of Prometheus' exporter-toolkit
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        global = true,
+        overrides_with = "web_config_file"
+    )]
+    web_config_file: Option<PathBuf>,
     /// URL under which this daemon is reached from outside, for /sd
     #[arg(long = "web.external-url", value_name = "URL", global = true)]
     web_external_url: Option<String>,
@@ -215,7 +228,9 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Format of log lines.
     pub log_format: LogFormat,
-    /// The user that every path but those of health asks for; `None` lets everybody in.
+    /// How the HTTP server speaks TLS and who is let in.
+    pub web: WebSource,
+    /// A user that is let in beside those of `web`; while nobody is named, everybody is let in.
     pub basic_auth: Option<BasicAuth>,
     /// Whether `/metrics` leaves out what the exporter says of itself and its process.
     pub redis_only_metrics: bool,
@@ -308,6 +323,7 @@ impl Cli {
             enable_lifecycle: switch(environment, "web.enable-lifecycle", flags.web_enable_lifecycle)?,
             log_level: log_level.unwrap_or(LogLevel::Info),
             log_format: log_format.unwrap_or(LogFormat::Logfmt),
+            web: self.web_source(environment, &peer)?,
             basic_auth: peer.basic_auth()?,
             redis_only_metrics: peer.is_on(ProcessFlag::RedisOnlyMetrics),
             disable_scrape_endpoint: peer.is_on(ProcessFlag::DisableScrapeEndpoint),
@@ -463,6 +479,7 @@ impl Cli {
         let given = [
             ("--web.listen-address", !flags.web_listen_address.is_empty()),
             ("--web.telemetry-path", flags.web_telemetry_path.is_some()),
+            ("--web.config.file", flags.web_config_file.is_some()),
             ("--web.external-url", flags.web_external_url.is_some()),
             ("--web.systemd-socket", flags.web_systemd_socket.is_some()),
             ("--web.enable-lifecycle", flags.web_enable_lifecycle.is_some()),

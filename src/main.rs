@@ -2,7 +2,8 @@
 
 use redis_session_exporter::cli::{Action, Cli, CommandLineError, Settings, UsageError};
 use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, acl, check, healthcheck, once};
-use redis_session_exporter::config::{self, Environment, FlagSource, Loaded, Source};
+use redis_session_exporter::config::{self, ConfigErrors, Environment, FlagSource, Loaded, Source};
+use redis_session_exporter::http::WebState;
 use redis_session_exporter::{app, catalogue, telemetry};
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -43,7 +44,9 @@ fn run(cli: &Cli) -> u8 {
             return finish(stdout().write_all(text.as_bytes()).map(|()| EXIT_OK));
         }
         Action::Healthcheck { .. } => {
-            return block_on(async { finish(healthcheck::run(settings.healthcheck_address(), stdout()).await) });
+            return block_on(async {
+                finish(healthcheck::run(settings.healthcheck_address(), &settings.web, stdout()).await)
+            });
         }
         Action::Serve | Action::Once { .. } | Action::Check | Action::Acl { .. } => {}
     }
@@ -51,9 +54,13 @@ fn run(cli: &Cli) -> u8 {
         Ok(chosen) => chosen,
         Err(error) => return complain(EXIT_USAGE, &error.to_string()),
     };
-    let loaded = match config::load(&chosen.source, &environment) {
-        Ok(loaded) => loaded,
-        Err(errors) => return complain(EXIT_CONFIG, &format!("the configuration is invalid:\n{errors}")),
+    // Of no matter to commands that serve nothing, unless they only check.
+    let serves = settings.config_check || settings.action == Action::Serve;
+    let web = serves.then(|| app::web::load(&settings)).transpose();
+    let (loaded, web) = match (config::load(&chosen.source, &environment), web) {
+        (Ok(loaded), Ok(web)) => (loaded, web),
+        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => return invalid(&errors),
+        (Err(errors), Err(of_web)) => return invalid(&errors.and(of_web)),
     };
     for warning in chosen.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
@@ -74,7 +81,11 @@ fn run(cli: &Cli) -> u8 {
         let sentence = format!("{comment}the configuration is valid: {instances} instance(s){of_clusters}\n{file}");
         return finish(stdout().write_all(sentence.as_bytes()).map(|()| EXIT_OK));
     }
-    block_on(command(&settings, chosen.source, loaded, &file))
+    block_on(command(&settings, chosen.source, loaded, web, &file))
+}
+
+fn invalid(errors: &ConfigErrors) -> u8 {
+    complain(EXIT_CONFIG, &format!("the configuration is invalid:\n{errors}"))
 }
 
 /// What flags said as a file, for those who check; nothing where there is a file, or nothing was said.
@@ -87,12 +98,12 @@ fn as_file(cli: &Cli, environment: &Environment, source: &Source, loaded: &Loade
     }
 }
 
-async fn command(settings: &Settings, source: Source, loaded: Loaded, file: &str) -> u8 {
+async fn command(settings: &Settings, source: Source, loaded: Loaded, web: Option<WebState>, file: &str) -> u8 {
     match &settings.action {
         Action::Once { unpaced } => finish(once::run(loaded.config, !*unpaced, stdout()).await),
         Action::Acl { server, format } => finish(acl::run(loaded.config, server.as_ref(), *format, stdout()).await),
         Action::Check => finish(check::run(loaded.config, file, stdout()).await),
-        _ => match app::serve(settings, source, loaded.config).await {
+        _ => match app::serve(settings, source, loaded.config, web.unwrap_or_default()).await {
             Ok(()) => EXIT_OK,
             Err(error) => complain(EXIT_FAILURE, &error.to_string()),
         },

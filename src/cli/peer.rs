@@ -43,8 +43,6 @@ pub(super) enum Effect {
     Process(ProcessFlag),
     /// It has no say; with another value than its default it is named in the log with this reason.
     Nothing(&'static str),
-    /// To leave it out would open what its user closed: the process does not start, and says this.
-    Refused(&'static str),
 }
 
 /// The flags that change the process.
@@ -58,10 +56,11 @@ pub(super) enum ProcessFlag {
     BasicAuthUsername,
     BasicAuthPassword,
     BasicAuthHashPassword,
+    TlsServerKeyFile,
+    TlsServerCertFile,
+    TlsServerCaCertFile,
+    TlsServerMinVersion,
 }
-
-/// Why the flags for HTTPS are refused.
-const NO_HTTPS: &str = "asks for HTTPS, which this version does not serve, and serving the metrics in clear instead would be worse: leave it out and put a proxy that speaks TLS in front";
 
 const fn flag(
     name: &'static str,
@@ -95,7 +94,7 @@ const fn number(default: &'static str) -> (Kind, &'static str) {
     (Kind::Number, default)
 }
 
-use Effect::{Nothing, Ours, Process, Refused, Servers};
+use Effect::{Nothing, Ours, Process, Servers};
 
 /// All of them, in the order of the peer's own list.
 #[rustfmt::skip]
@@ -141,11 +140,14 @@ pub(super) const PEER_FLAGS: [PeerFlag; 59] = [
         "`tls.ca_file`; without it the authorities of the machine"),
     flag("--tls-server-name", "REDIS_EXPORTER_TLS_SERVER_NAME", TEXT, Servers(ServerFlag::TlsServerName),
         "`tls.server_name`; a name that no certificate can carry is wrong usage"),
-    flag("--tls-server-key-file", "REDIS_EXPORTER_TLS_SERVER_KEY_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
-    flag("--tls-server-cert-file", "REDIS_EXPORTER_TLS_SERVER_CERT_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
-    flag("--tls-server-ca-cert-file", "REDIS_EXPORTER_TLS_SERVER_CA_CERT_FILE", TEXT, Refused(NO_HTTPS), "refused: HTTPS comes with a later version"),
-    flag("--tls-server-min-version", "REDIS_EXPORTER_TLS_SERVER_MIN_VERSION", text("TLS1.2"),
-        Nothing("this version serves no HTTPS"), "no say: HTTPS comes with a later version"),
+    flag("--tls-server-key-file", "REDIS_EXPORTER_TLS_SERVER_KEY_FILE", TEXT, Process(ProcessFlag::TlsServerKeyFile),
+        "`key_file` of `--web.config.file`; without a certificate the process does not start, where redis_exporter serves in clear"),
+    flag("--tls-server-cert-file", "REDIS_EXPORTER_TLS_SERVER_CERT_FILE", TEXT, Process(ProcessFlag::TlsServerCertFile),
+        "`cert_file` of `--web.config.file`; without a key the process does not start, where redis_exporter serves in clear"),
+    flag("--tls-server-ca-cert-file", "REDIS_EXPORTER_TLS_SERVER_CA_CERT_FILE", TEXT, Process(ProcessFlag::TlsServerCaCertFile),
+        "`client_ca_file` of `--web.config.file`, with `client_auth_type: RequireAndVerifyClientCert`"),
+    flag("--tls-server-min-version", "REDIS_EXPORTER_TLS_SERVER_MIN_VERSION", text("TLS1.2"), Process(ProcessFlag::TlsServerMinVersion),
+        "`min_version` of `--web.config.file`, also where clients show certificates, where redis_exporter forgets it; what is older than TLS 1.2 is not spoken"),
     flag("--max-distinct-key-groups", "REDIS_EXPORTER_MAX_DISTINCT_KEY_GROUPS", number("100"), Servers(ServerFlag::MaxDistinctKeyGroups),
         "`key_groups`, from 0 to 10000"),
     flag("--debug", "REDIS_EXPORTER_DEBUG", OFF, Process(ProcessFlag::Debug), "`--log.level=debug`"),

@@ -1,10 +1,11 @@
 //! What was given for `redis_exporter`, by flag or by variable, and what it makes of the process.
 
 use super::peer::{Effect, Kind, PEER_FLAGS, PeerFlag, ProcessFlag};
-use super::{UsageError, arguments, get};
+use super::{ServerTlsFlags, UsageError, arguments, get};
 use crate::config::Environment;
 use crate::config::peer_flags::{PeerServers, PeerValue, Remark};
 use crate::config::peer_text::go_bool;
+use crate::config::tls::TlsVersion;
 use crate::config::types::{BasicAuth, BasicPassword, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -56,8 +57,7 @@ impl PeerValues {
     /// Reads the values of the command line and the variables.
     ///
     /// # Errors
-    /// [`UsageError`] when a flag is no boolean or number where it must be one, or when a flag or variable asks for a protection that there
-    /// is not.
+    /// [`UsageError`] when a flag is no boolean or number where it must be one.
     pub(super) fn read(flags: &[(&'static PeerFlag, String)], environment: &Environment) -> Result<Self, UsageError> {
         let mut values = Self::default();
         for flag in PEER_FLAGS.iter().filter(|flag| flag.effect != Effect::Ours) {
@@ -73,14 +73,10 @@ impl PeerValues {
                 continue;
             };
             let given = PeerGiven { flag, origin, value };
-            if let Effect::Refused(reason) = flag.effect
-                && !given.says_nothing()
-            {
-                return Err(UsageError(format!("{origin} {reason}")));
-            }
             values.remark_on(&given);
             values.given.push(given);
         }
+        values.remark_on_lonely_version();
         Ok(values)
     }
 
@@ -118,12 +114,33 @@ impl PeerValues {
             Effect::Process(ProcessFlag::LogFormat) if format(given.text()).is_none() => {
                 "it is neither txt nor json, so that txt holds"
             }
+            Effect::Process(ProcessFlag::TlsServerMinVersion) if matches!(given.text(), "TLS1.0" | "TLS1.1") => {
+                "what is older than TLS 1.2 is not spoken, so that TLS1.2 holds"
+            }
             _ => return,
         };
         self.remarks.push(Remark {
             origin: given.origin,
             reason: reason.to_owned(),
         });
+    }
+
+    /// The peer does not look at the version where it serves in clear either; its user should know.
+    fn remark_on_lonely_version(&mut self) {
+        let of = |flag| self.process(flag);
+        let serves_tls = [
+            ProcessFlag::TlsServerCertFile,
+            ProcessFlag::TlsServerKeyFile,
+            ProcessFlag::TlsServerCaCertFile,
+        ];
+        let version = of(ProcessFlag::TlsServerMinVersion).filter(|given| !given.says_nothing());
+        if let Some(given) = version.filter(|_| !serves_tls.into_iter().any(|flag| of(flag).is_some())) {
+            let origin = given.origin;
+            self.remarks.push(Remark {
+                origin,
+                reason: "without --tls-server-cert-file and --tls-server-key-file no TLS is spoken".to_owned(),
+            });
+        }
     }
 
     /// What has no say, and why.
@@ -185,6 +202,48 @@ impl PeerValues {
     pub(super) fn log_format(&self) -> Option<(LogFormat, bool)> {
         let given = self.process(ProcessFlag::LogFormat)?;
         Some((format(given.text())?, given.is_flag()))
+    }
+
+    /// How TLS is spoken, and a flag that says so; `None` when nobody asks for it.
+    ///
+    /// # Errors
+    /// [`UsageError`] when only a part of what it takes was given: the peer serves in clear then.
+    pub(super) fn server_tls(&self) -> Result<Option<(&'static str, ServerTlsFlags)>, UsageError> {
+        let given = |flag| self.process(flag).filter(|given| !given.text().is_empty());
+        let certificate = given(ProcessFlag::TlsServerCertFile);
+        let key = given(ProcessFlag::TlsServerKeyFile);
+        let authorities = given(ProcessFlag::TlsServerCaCertFile);
+        let in_clear = |given: &PeerGiven, missing| {
+            Err(UsageError(format!(
+                "{} asks for HTTPS, and without {missing} everything would be served in clear; add it",
+                given.origin
+            )))
+        };
+        let min_version = match given(ProcessFlag::TlsServerMinVersion).map(|it| (it, it.text())) {
+            None | Some((_, "TLS1.0" | "TLS1.1" | "TLS1.2")) => TlsVersion::V1_2,
+            Some((_, "TLS1.3")) => TlsVersion::V1_3,
+            Some((unknown, _)) => {
+                let message = format!("{} must be TLS1.2 or TLS1.3", unknown.origin);
+                return Err(UsageError(message));
+            }
+        };
+        match (certificate, key, authorities) {
+            (None, None, None) => Ok(None),
+            (Some(certificate), Some(key), authorities) => Ok(Some((
+                certificate.origin,
+                ServerTlsFlags {
+                    cert_file: certificate.text().into(),
+                    key_file: key.text().into(),
+                    ca_file: authorities.map(|it| it.text().into()),
+                    min_version,
+                },
+            ))),
+            (Some(certificate), None, _) => in_clear(certificate, "--tls-server-key-file"),
+            (None, Some(key), _) => in_clear(key, "--tls-server-cert-file"),
+            (None, None, Some(authorities)) => {
+                in_clear(authorities, "--tls-server-cert-file and --tls-server-key-file")
+            }
+        }
     }
 
     /// The user of basic authentication.

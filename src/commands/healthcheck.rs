@@ -1,36 +1,95 @@
 //! `healthcheck`: asks the daemon on this machine whether it is alive, for containers that have no shell and no curl.
+//!
+//! Over HTTPS nothing is verified: the answer comes from this machine and holds no secret, and nothing secret is sent. A daemon that demands
+//! certificates of its clients lets this command, which has none, no further than the handshake. That it refuses in that very way
+//! shows that it accepts connections and answers; whether its pollers turn stays unknown, and is left to the watchdog of systemd, which
+//! asks inside.
 
 use super::{EXIT_FAILURE, EXIT_OK};
-use std::io::Write;
+use crate::cli::WebSource;
+use crate::config::web;
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// Longest time that the whole question may take; container runtimes give up after 3 to 30 seconds themselves.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Enough for a status line.
+/// Enough for a status line and the sentence below it.
 const MAX_ANSWER_BYTES: u64 = 4096;
 
-/// Asks `/-/healthy` at the daemon's own address and returns the exit code; a reason for 1 goes to `output`.
+/// What the daemon says.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// A status code as text, empty when there was none.
+    Status(String),
+    /// Nothing, since we have no certificate.
+    Locked,
+    /// That it does not speak what it was asked in: HTTPS instead of HTTP, or the reverse.
+    OtherScheme,
+}
+
+/// Asks `/-/healthy` at the daemon's own address and returns the exit code; a reason for 1 goes to `output`. `web` says whether TLS is to be
+/// expected.
 ///
 /// # Errors
 /// When `output` cannot be written.
-pub async fn run(listen: SocketAddr, mut output: impl Write) -> std::io::Result<u8> {
+pub async fn run(listen: SocketAddr, web: &WebSource, mut output: impl Write) -> std::io::Result<u8> {
     let address = reachable(listen);
-    let answer = tokio::time::timeout(DEADLINE, ask(address)).await;
-    let problem = match answer {
-        Ok(Ok(status)) if status == "200" => return Ok(EXIT_OK),
-        Ok(Ok(status)) => format!("http://{address}/-/healthy answered {status}"),
-        Ok(Err(error)) => format!("http://{address}/-/healthy cannot be asked: {error}"),
-        Err(_) => format!(
-            "http://{address}/-/healthy did not answer within {} s",
-            DEADLINE.as_secs()
+    let expected = speaks_tls(web);
+    let mut asked = scheme(expected);
+    let conversation = async {
+        match ask(address, expected).await {
+            // The file was changed, and the daemon serves as it did before or as it will from now on.
+            Ok(Answer::OtherScheme) => {
+                asked = scheme(!expected);
+                ask(address, !expected).await
+            }
+            answer => answer,
+        }
+    };
+    let answer = tokio::time::timeout(DEADLINE, conversation).await;
+    let url = format!("{asked}://{address}/-/healthy");
+    let (problem, code) = match answer {
+        Ok(Ok(Answer::Status(status))) if status == "200" => return Ok(EXIT_OK),
+        Ok(Ok(Answer::Status(status))) => (format!("{url} answered {status}"), EXIT_FAILURE),
+        Ok(Ok(Answer::OtherScheme)) => (format!("{url} speaks neither HTTP nor HTTPS"), EXIT_FAILURE),
+        Ok(Ok(Answer::Locked)) => (
+            format!("{url} demands a certificate of its clients, so it runs; whether its pollers turn cannot be asked"),
+            EXIT_OK,
+        ),
+        Ok(Err(error)) => (format!("{url} cannot be asked: {error}"), EXIT_FAILURE),
+        Err(_) => (
+            format!("{url} did not answer within {} s", DEADLINE.as_secs()),
+            EXIT_FAILURE,
         ),
     };
     writeln!(output, "{problem}")?;
-    Ok(EXIT_FAILURE)
+    Ok(code)
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
+/// Whether the daemon that was started like this most likely speaks TLS. A file that is broken by now held TLS once, or nobody would ask.
+fn speaks_tls(web: &WebSource) -> bool {
+    match web {
+        WebSource::Nothing => false,
+        WebSource::File(path) => web::load(path).map_or(true, |config| config.tls.is_some()),
+        WebSource::ServerFlags(_) => true,
+    }
 }
 
 /// Where a listener on `listen` is reached from the same machine: a wildcard address is no destination.
@@ -43,22 +102,112 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, listen.port())
 }
 
-/// The status code of the answer as text, empty when there was none.
-async fn ask(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = match TcpStream::connect(address).await {
+async fn ask(address: SocketAddr, tls: bool) -> io::Result<Answer> {
+    let stream = match TcpStream::connect(address).await {
         // A wildcard listener may have been bound to IPv4 alone where IPv6 is switched off.
         Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) => {
             TcpStream::connect(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())).await?
         }
         connected => connected?,
     };
+    if !tls {
+        return converse(stream).await;
+    }
+    let asked = Arc::new(NoCertificate::default());
+    let config = client_config(asked.clone()).map_err(io::Error::other)?;
+    let name = ServerName::IpAddress(address.ip().into());
+    let answer = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+        // With TLS 1.3 the refusal comes in place of the answer.
+        Ok(stream) => converse(stream).await,
+        Err(error) => Err(error),
+    };
+    answer.or_else(|error| match tls_error(&error) {
+        Some(Error::AlertReceived(_)) if asked.was_asked.load(Ordering::Relaxed) => Ok(Answer::Locked),
+        Some(Error::InvalidMessage(_)) => Ok(Answer::OtherScheme),
+        _ => Err(error),
+    })
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Answer> {
     stream
         .write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
     let text = String::from_utf8_lossy(&answer);
-    Ok(text.split(' ').nth(1).unwrap_or_default().chars().take(3).collect())
+    let status: String = text.split(' ').nth(1).unwrap_or_default().chars().take(3).collect();
+    if status == "400" && text.contains("HTTPS") {
+        return Ok(Answer::OtherScheme);
+    }
+    Ok(Answer::Status(status))
+}
+
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn client_config(asked: Arc<NoCertificate>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let anybody = Anybody(provider.clone());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(anybody));
+    Ok(builder.with_client_cert_resolver(asked))
+}
+
+/// Has no certificate, and knows whether one was asked for.
+#[derive(Debug, Default)]
+struct NoCertificate {
+    was_asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Trusts whoever listens there.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +226,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.unwrap();
         });
         let mut output = Vec::new();
-        let code = run(address, &mut output).await.unwrap();
+        let code = run(address, &WebSource::Nothing, &mut output).await.unwrap();
         server.await.unwrap();
         (code, String::from_utf8(output).unwrap())
     }
@@ -103,7 +252,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let mut output = Vec::new();
-        assert_eq!(run(address, &mut output).await.unwrap(), EXIT_FAILURE);
+        assert_eq!(
+            run(address, &WebSource::Nothing, &mut output).await.unwrap(),
+            EXIT_FAILURE
+        );
         assert!(String::from_utf8(output).unwrap().contains("cannot be asked"));
     }
 

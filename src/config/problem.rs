@@ -50,6 +50,14 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
+    /// The problems of both, these first.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.problems.extend(others.problems);
+        self.left_out += others.left_out;
+        self
+    }
+
     /// One line of text per problem, for logs that want an event each.
     pub fn lines(&self) -> Vec<String> {
         self.to_string().lines().map(str::to_owned).collect()

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, StatusCode};
 use std::time::Instant;
 
 /// Users, headers and rate of requests of one web configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Access {
     gate: Gate,
     headers: Headers,
@@ -57,15 +57,6 @@ impl Access {
                 .rate_limit
                 .map(|limit| Limiter::replacing(limit, previous.limiter.as_ref())),
         })
-    }
-
-    /// Access for these users alone, as fast as they like.
-    pub(super) fn of_users(users: &Users) -> Self {
-        Self {
-            gate: Gate::new(users),
-            headers: Headers::default(),
-            limiter: None,
-        }
     }
 
     /// The refusal of a request that came now and does not pass; `None` lets it through. The rate comes first, so that it bounds the guessing of

@@ -97,6 +97,7 @@ enum Verdict {
 }
 
 /// Decides who is let in. Its users never change; a new configuration makes a new gate.
+#[derive(Default)]
 pub(super) struct Gate {
     /// `None` lets everybody in.
     checks: Option<Arc<Checks>>,

@@ -17,6 +17,8 @@ mod rate_limit;
 mod routes;
 mod sd;
 pub mod server;
+mod tls;
+pub mod web;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ pub use access::{Access, AccessError};
 pub use auth::{Users, UsersError};
 pub use headers::HeaderError;
 pub use server::{Timeouts, serve};
+pub use web::{Web, WebState};
 
 use crate::config::types::Address;
 use crate::config::{InstanceConfig, ValidatedConfig};
@@ -53,8 +56,6 @@ pub struct WebOptions {
     pub external_url: Option<ExternalUrl>,
     /// Whether `/-/reload` works (`--web.enable-lifecycle`).
     pub enable_lifecycle: bool,
-    /// Who is let in; nobody named means everybody. `/-/healthy`, `/-/ready` and `/health` are open to all.
-    pub users: Users,
     /// Whether the metrics leave out what the exporter says of its own process, as `--redis-only-metrics` of redis_exporter does.
     pub redis_only: bool,
     /// Whether `/probe`, `/scrape` and `/sd`, which points there, are served.
@@ -70,7 +71,6 @@ impl Default for WebOptions {
             telemetry_path: "/metrics".to_owned(),
             external_url: None,
             enable_lifecycle: false,
-            users: Users::default(),
             redis_only: false,
             serve_probe: true,
             exporter_alone: false,
@@ -135,7 +135,6 @@ pub struct App {
     /// What it was made of.
     pub parts: AppParts,
     bodies: Bodies,
-    access: RwLock<Arc<Access>>,
     was_ready: AtomicBool,
 }
 
@@ -152,6 +151,8 @@ pub struct AppParts {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// What the flags say.
     pub options: WebOptions,
+    /// Who is let in, and how TLS is spoken. `/-/healthy`, `/-/ready` and `/health` are open to all.
+    pub web: Arc<Web>,
     /// Names of all collectors, for `collect[]` and `exclude[]`.
     pub collectors: Vec<&'static str>,
     /// Order and names of all metrics.
@@ -165,20 +166,14 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             bodies: Bodies::new(parts.catalogue.clone(), parts.telemetry.duplicates()),
-            access: RwLock::new(Arc::new(Access::of_users(&parts.options.users))),
             was_ready: AtomicBool::new(false),
             parts,
         }
     }
 
-    /// What holds for the requests that come from now on. Those that are being answered keep what they began with.
-    pub fn replace_access(&self, access: Access) {
-        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
-    }
-
     /// What holds for a request that begins now.
-    pub fn access(&self) -> Arc<Access> {
-        self.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn access(&self) -> Arc<Access> {
+        self.parts.web.current().access()
     }
 
     /// The configuration in use.

@@ -33,7 +33,9 @@ pub(super) fn answer(app: &App, headers: &HeaderMap, uri: &Uri) -> Answer {
                     "the header Host must name this server, or --web.external-url must be set",
                 );
             }
-            (None, host.to_owned(), "")
+            // Prometheus would ask in clear otherwise.
+            let scheme = app.parts.web.current().is_tls().then_some("https");
+            (scheme, host.to_owned(), "")
         }
     };
     let config = app.config();

@@ -1,18 +1,24 @@
-//! Accepts connections, within limits, until it is told to stop; then lets the running answers end.
+//! Accepts connections, in clear or over TLS, within limits, until it is told to stop; then lets the running answers end.
 
 use super::App;
-use super::guard::{Answering, Guarded, Progress};
+use super::answer::{Answer, AnswerBody};
+use super::guard::{Answering, Guarded, Phase, Progress};
 use super::routes;
+use super::tls::handshake::{self, Failure, Opening};
+use super::tls::{Demands, ServerTls};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -37,9 +43,18 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
 Content-Length: 50\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections; see limits.http_connections\n";
 
+/// What a client is told that speaks plain HTTP where TLS is spoken. It has no TLS to read anything else with.
+const IN_CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+Content-Length: 51\r\nConnection: close\r\n\r\nthis port speaks HTTPS; ask again with https://...\n";
+
+/// The same for a connection that was opened before TLS was switched on.
+const IN_CLEAR_BY_NOW: &str = "this port speaks HTTPS by now; ask again with https://";
+
 /// How long clients may take, each with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From the connection's start to the end of the TLS handshake.
+    pub handshake: Duration,
     /// From the first byte of a head, or from the connection's start, to its last byte.
     pub head: Duration,
     /// Between an answer and the next request.
@@ -55,6 +70,8 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            // Two round trips and a signature: a tenth of that over the slowest link, and half of what a scrape has in all.
+            handshake: Duration::from_secs(5),
             // Slow links send a head of 1 KiB in far less; a slow attacker holds a connection for no longer.
             head: Duration::from_secs(10),
             // Prometheus scrapes every 15 to 60 seconds and should find its connection open: twice the longest.
@@ -85,6 +102,7 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeout
             connections: connections.clone(),
             refusals: refusals.clone(),
             cut: cut.clone(),
+            stopping: shutdown.clone(),
         };
         let (graceful, mut shutdown) = (graceful.clone(), shutdown.clone());
         loops.spawn(async move {
@@ -120,6 +138,8 @@ struct Acceptor {
     refusals: Arc<Semaphore>,
     /// Fails when the server is gone.
     cut: watch::Receiver<()>,
+    /// Turns true when the server stops.
+    stopping: watch::Receiver<bool>,
 }
 
 impl Acceptor {
@@ -150,10 +170,11 @@ impl Acceptor {
     fn take(&self, stream: TcpStream, graceful: &GracefulShutdown) {
         // Asked anew each time, so that a reload holds for the next connection.
         let limit = self.app.config().limits.http_connections;
+        let tls = self.app.parts.web.current().tls.clone();
         let Some(permit) = Permit::try_new(&self.connections, limit) else {
             if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream)).await;
+                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream, tls)).await;
                     drop(permit);
                 });
             }
@@ -161,31 +182,139 @@ impl Acceptor {
         };
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
-        let (app, timeouts, watcher) = (self.app.clone(), self.timeouts, graceful.watcher());
-        let mut cut = self.cut.clone();
+        let client = Client {
+            app: self.app.clone(),
+            progress: Arc::new(Progress::new()),
+            demands: tls.as_ref().map(|tls| tls.demands.clone()),
+        };
+        let watcher = graceful.watcher();
+        let (timeouts, mut cut, mut stopping) = (self.timeouts, self.cut.clone(), self.stopping.clone());
         tokio::spawn(async move {
-            let open = app.parts.telemetry.connection_opens();
-            let progress = Arc::new(Progress::new());
-            let socket = Guarded::new(stream, timeouts, progress.clone());
-            let service = service_fn(|request| {
-                let answering = Answering::begin(progress.clone(), app.parts.telemetry.request_begins());
-                let app = app.clone();
-                async move { Ok::<_, Infallible>(routes::answer(&app, &request).await.with_guard(answering)) }
-            });
-            let connection = http1::Builder::new()
-                .max_buf_size(MAX_HEAD_BYTES)
-                .max_headers(MAX_HEADERS)
-                .header_read_timeout(None)
-                .serve_connection(TokioIo::new(socket), service);
+            let open = client.app.parts.telemetry.connection_opens();
             tokio::select! {
-                // What goes wrong here is the client's doing (it left, was too slow, or sent garbage), not worth a log line.
-                _ = watcher.watch(connection) => {}
+                () = client.serve(stream, tls, timeouts, watcher, &mut stopping) => {}
                 _ = cut.changed() => {}
             }
             drop((open, permit));
         });
     }
 }
+
+/// One connection.
+struct Client {
+    app: Arc<App>,
+    progress: Arc<Progress>,
+    /// What it had to show when it was opened; `None` in clear.
+    demands: Option<Demands>,
+}
+
+impl Client {
+    /// Shakes hands where TLS is spoken, and answers until one of the two ends it.
+    async fn serve(
+        self,
+        stream: TcpStream,
+        tls: Option<ServerTls>,
+        timeouts: Timeouts,
+        watcher: Watcher,
+        stopping: &mut watch::Receiver<bool>,
+    ) {
+        let Some(tls) = tls else {
+            let socket = Guarded::new(stream, timeouts, self.progress.clone());
+            return self.converse(socket, watcher).await;
+        };
+        let telemetry = &self.app.parts.telemetry;
+        let secured = tokio::select! {
+            secured = self.secure(stream, tls, timeouts) => secured,
+            // A client that is not let in yet has nothing to wait for.
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match secured {
+            Ok(socket) => {
+                self.progress.enter(Phase::Head);
+                self.converse(socket, watcher).await;
+            }
+            Err((failure, error)) => {
+                telemetry.tls_handshake_failed(failure.as_label());
+                tracing::debug!(
+                    reason = failure.as_label(),
+                    error,
+                    "A TLS handshake of an HTTP client failed."
+                );
+            }
+        }
+    }
+
+    /// The handshake, bounded in time. A client that fails it is told why, as far as it reads that soon.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        tls: ServerTls,
+        timeouts: Timeouts,
+    ) -> Result<tokio_rustls::server::TlsStream<Guarded<TcpStream>>, (Failure, String)> {
+        let deadline = tokio::time::Instant::now() + timeouts.handshake;
+        let late = || {
+            (
+                Failure::Timeout,
+                format!("it took longer than {:?}", timeouts.handshake),
+            )
+        };
+        let opening = tokio::time::timeout_at(deadline, handshake::opening(&stream)).await;
+        match opening.map_err(|_| late())? {
+            Ok(Opening::Tls) => {}
+            Ok(Opening::PlainHttp) => {
+                let _ = tokio::time::timeout(REFUSAL_LIMIT, dismiss(stream, IN_CLEAR)).await;
+                return Err((Failure::PlainHttp, "it spoke plain HTTP".to_owned()));
+            }
+            Err(error) => return Err((Failure::from(&error), error.to_string())),
+        }
+        let socket = Guarded::new(stream, timeouts, self.progress.clone());
+        let accepted = tokio::time::timeout_at(deadline, handshake::accept(socket, tls.config)).await;
+        match accepted.map_err(|_| late())? {
+            Ok(socket) => Ok(socket),
+            Err((failure, error, socket)) => {
+                let _ = tokio::time::timeout(REFUSAL_LIMIT, dismiss(socket, b"")).await;
+                Err((failure, error.to_string()))
+            }
+        }
+    }
+
+    /// Answers requests.
+    async fn converse<S>(self, socket: S, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let service = service_fn(|request| {
+            let answering = Answering::begin(self.progress.clone(), self.app.parts.telemetry.request_begins());
+            async { Ok::<_, Infallible>(self.answer(request, answering).await) }
+        });
+        let connection = http1::Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS)
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(socket), service);
+        // What goes wrong here is the client's doing (it left, was too slow, or sent garbage), not worth a log line.
+        let _ = watcher.watch(connection).await;
+    }
+
+    /// An answer under the web configuration of this moment, whatever held when the connection was opened.
+    async fn answer(&self, request: Request<Incoming>, answering: Answering) -> Response<AnswerBody> {
+        let demands = self.app.parts.web.current().demands().cloned();
+        if self.demands.is_none() && demands.is_some() {
+            return Answer::text(StatusCode::BAD_REQUEST, IN_CLEAR_BY_NOW)
+                .with_header(CONNECTION, CLOSE)
+                .with_guard(answering);
+        }
+        let answer = routes::answer(&self.app, &request).await;
+        if self.demands == demands {
+            return answer.with_guard(answering);
+        }
+        // What clients must show has changed: the next request comes over a connection that has shown it.
+        answer.with_header(CONNECTION, CLOSE).with_guard(answering)
+    }
+}
+
+/// Says that no further request will be answered on this connection.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The right to serve one connection, which returns when it is dropped. Not of a semaphore, whose size a reload could not lower
 /// while connections are open.
@@ -207,10 +336,21 @@ impl Drop for Permit {
     }
 }
 
-/// Tells a client that there are too many connections, and reads what it sends meanwhile: closing a socket with unread bytes
-/// would reset the connection and take the answer away from the client.
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(REFUSAL).await?;
+/// Tells a client that there are too many connections, over TLS where that is spoken.
+async fn refuse(stream: TcpStream, tls: Option<ServerTls>) -> io::Result<()> {
+    let Some(tls) = tls else {
+        return dismiss(stream, REFUSAL).await;
+    };
+    match handshake::accept(stream, tls.config).await {
+        Ok(socket) => dismiss(socket, REFUSAL).await,
+        Err((_, error, _)) => Err(error),
+    }
+}
+
+/// Sends a last word, and reads what the client sends meanwhile: closing a socket with unread bytes would reset the connection and take
+/// the word away from the client.
+async fn dismiss(mut stream: impl AsyncRead + AsyncWrite + Unpin, word: &[u8]) -> io::Result<()> {
+    stream.write_all(word).await?;
     stream.shutdown().await?;
     let mut unread = [0_u8; 1024];
     while stream.read(&mut unread).await? > 0 {}

@@ -54,6 +54,10 @@ fn yaml(_: &ValidatedConfig) -> String {
 
 impl Server {
     async fn start(options: WebOptions, timeouts: Timeouts) -> Self {
+        Self::start_with(options, Web::default(), timeouts).await
+    }
+
+    async fn start_with(options: WebOptions, web: Web, timeouts: Timeouts) -> Self {
         let now = Instant::now();
         let store = Arc::new(SnapshotStore::new());
         for name in ["a", "b<i>"] {
@@ -88,6 +92,7 @@ impl Server {
             config: Arc::new(RwLock::new(config)),
             reload,
             options,
+            web: Arc::new(web),
             collectors: vec!["memory", "stats", "ping"],
             catalogue: Arc::new(fixtures::catalogue()),
             hooks: Hooks {
@@ -122,6 +127,12 @@ impl Server {
         let mut changed = ValidatedConfig::clone(&config);
         change(&mut changed);
         *config = Arc::new(changed);
+    }
+
+    /// What a changed web configuration does.
+    fn replace_web(&self, config: crate::config::web::WebConfig) {
+        let state = WebState::new("test", config, None).unwrap();
+        self.app.parts.web.replace(state, "test").unwrap();
     }
 
     async fn connect(&self) -> TcpStream {

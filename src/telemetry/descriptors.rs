@@ -56,6 +56,22 @@ table! {
         "redis_session_exporter_config_last_reload_success_timestamp_seconds",
         "When the configuration in use was read, in seconds since 1970.",
     );
+    WEB_RELOAD_SUCCESSFUL = gauge(
+        "redis_session_exporter_web_config_last_reload_successful",
+        "1 when the web configuration and the files that it names could be used the last time they were read, 0 when not and those before them stay in use; only with a web configuration.",
+    );
+    WEB_RELOAD_SECONDS = gauge(
+        "redis_session_exporter_web_config_last_reload_success_timestamp_seconds",
+        "When the web configuration in use, with the files that it names, was read, in seconds since 1970; only with a web configuration.",
+    );
+    WEB_CERTIFICATE_NOT_AFTER = gauge(
+        "redis_session_exporter_http_certificate_not_after_timestamp_seconds",
+        "When the certificate of this exporter's own HTTPS server ends, or the earliest of those that it is sent with, in seconds since 1970; only with HTTPS.",
+    );
+    TLS_HANDSHAKE_FAILURES = counter(
+        "redis_session_exporter_http_tls_handshake_failures_total",
+        "TLS handshakes of HTTP clients that failed, by reason: plain_http, not_tls, timeout, closed (a mere probe of the port too), incompatible, no_certificate, unknown_ca, expired, not_allowed (client_allowed_sans), bad_certificate, refused_by_client, other; only with HTTPS.",
+    ).with_labels(&["reason"]);
     CLUSTER_NODES = gauge(
         "redis_session_exporter_cluster_nodes",
         "Nodes of a cluster (address redis-cluster://) that are watched; while none was found, the configured ones.",

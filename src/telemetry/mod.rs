@@ -4,6 +4,7 @@ mod clusters;
 mod descriptors;
 mod logging;
 mod process;
+mod web;
 
 pub use descriptors::DESCRIPTORS;
 pub use logging::{LogFormat, LogLevel, LoggingError, init_logging};
@@ -90,6 +91,7 @@ pub struct Telemetry {
     connections: Gauge,
     duplicates: Counter,
     clusters: clusters::ClusterMetrics,
+    web: web::WebMetrics,
 }
 
 /// Adds one to a gauge for as long as it lives.
@@ -133,6 +135,7 @@ impl Telemetry {
             connections: Gauge::default(),
             duplicates: Counter::default(),
             clusters: clusters::ClusterMetrics::default(),
+            web: web::WebMetrics::default(),
             registry: Registry::default(),
             redis_only: Registry::default(),
         };
@@ -149,6 +152,7 @@ impl Telemetry {
             descriptors::RELOAD_SECONDS,
             telemetry.reload_seconds.clone(),
         );
+        telemetry.web.register(&mut registry);
         telemetry.clusters.register(&mut registry);
         register(&mut registry, descriptors::REQUESTS, telemetry.requests.clone());
         register(
@@ -215,6 +219,21 @@ impl Telemetry {
         if successful {
             self.reload_seconds.set(unix_seconds);
         }
+    }
+
+    /// The web configuration was read. `unix_seconds` is now, in seconds since 1970.
+    pub fn web_config_read(&self, successful: bool, unix_seconds: f64) {
+        self.web.read(successful, unix_seconds);
+    }
+
+    /// A certificate of our own is in use that ends at this time, in seconds since 1970; handshakes may fail with these reasons from now on.
+    pub fn web_certificate_in_use(&self, not_after: i64, reasons: impl IntoIterator<Item = &'static str>) {
+        self.web.certificate_in_use(not_after, reasons);
+    }
+
+    /// A handshake of an HTTP client failed. The reason must come from a bounded set.
+    pub fn tls_handshake_failed(&self, reason: &'static str) {
+        self.web.handshake_failed(reason);
     }
 
     /// What is known of the clusters whose nodes are found out, all of them.
@@ -306,6 +325,8 @@ mod tests {
         let telemetry = Telemetry::new(BuildInfo::THIS, Some(tokio::runtime::Handle::current()));
         telemetry.request_answered("GET", "/metrics", 200, Duration::from_millis(1));
         telemetry.clusters_discovered(&[clusters::tests::facts("a", 3)]);
+        telemetry.web_config_read(true, 1.0);
+        telemetry.web_certificate_in_use(2, ["timeout"]);
         let text = telemetry.encode(Dialect::Text);
         let emitted = headers(&text);
         let expected: BTreeMap<String, (String, String)> = DESCRIPTORS

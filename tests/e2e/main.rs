@@ -13,6 +13,7 @@ mod drop_in_transcript;
 mod exceptions;
 mod migration;
 mod migration_jobs;
+mod mtls;
 mod optional_info;
 mod prometheus;
 mod promtool;

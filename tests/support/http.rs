@@ -83,6 +83,21 @@ fn exchange(
     parse(&bytes).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
 
+/// Reads one answer with a `Content-Length` and not a byte more, so that the connection can be used again.
+pub fn read_response(stream: &mut impl Read) -> std::io::Result<Response> {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        bytes.extend_from_slice(&byte);
+    }
+    let mut response = parse(&bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+    let length = response.header("content-length").and_then(|length| length.parse().ok());
+    response.body.resize(length.ok_or(std::io::ErrorKind::InvalidData)?, 0);
+    stream.read_exact(&mut response.body)?;
+    Ok(response)
+}
+
 fn parse(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;

@@ -15,15 +15,15 @@ const WRONG: &str = "Authorization: Basic c2NyYXBlcjpodW50ZXIz\r\n";
 async fn guarded() -> Server {
     let password = BasicPassword::Bcrypt(Secret::new(HASH));
     let options = WebOptions {
-        users: Users::new([BasicAuth {
-            username: "scraper".to_owned(),
-            password,
-        }])
-        .unwrap(),
         enable_lifecycle: true,
         ..WebOptions::default()
     };
-    Server::start(options, Timeouts::default()).await
+    let user = BasicAuth {
+        username: "scraper".to_owned(),
+        password,
+    };
+    let state = WebState::new("test", WebConfig::default(), Some(&user)).unwrap();
+    Server::start_with(options, Web::new(state), Timeouts::default()).await
 }
 
 impl Server {
@@ -119,7 +119,7 @@ fn strict(burst: u64) -> WebConfig {
 #[tokio::test]
 async fn headers_are_on_every_answer() {
     let server = Server::usual().await;
-    server.app.replace_access(Access::new(&strict(7)).unwrap());
+    server.replace_web(strict(7));
     for (method, path, header, status) in [
         ("GET", "/metrics", RIGHT, 200),
         ("HEAD", "/metrics", RIGHT, 200),
@@ -141,7 +141,7 @@ async fn headers_are_on_every_answer() {
 #[tokio::test]
 async fn what_is_too_much_is_refused_and_the_state_of_the_process_is_not() {
     let server = Server::usual().await;
-    server.app.replace_access(Access::new(&strict(2)).unwrap());
+    server.replace_web(strict(2));
     assert_eq!(server.ask("GET", "/metrics", WRONG).await.status, 401);
     assert_eq!(server.ask("GET", "/metrics", RIGHT).await.status, 200);
     for path in ["/metrics", "/", "/nothing", "/health/redis"] {
@@ -165,13 +165,12 @@ async fn access_is_replaced_as_a_whole_also_on_open_connections() {
     let without = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     assert_eq!(exchange(&mut stream, without).await.status, 200);
     let mut web = strict(100);
-    server.app.replace_access(Access::new(&web).unwrap());
+    server.replace_web(web.clone());
     assert_eq!(exchange(&mut stream, without).await.status, 401);
     assert_eq!(exchange(&mut stream, &with).await.status, 200);
     // The user is gone, another is there.
     web.users[0].username = "another".to_owned();
-    let next = Access::replacing(&web, &server.app.access()).unwrap();
-    server.app.replace_access(next);
+    server.replace_web(web);
     assert_eq!(exchange(&mut stream, &with).await.status, 401);
 }
 
