@@ -38,15 +38,6 @@ pub struct WebConfig {
     pub warnings: Vec<String>,
 }
 
-impl WebConfig {
-    /// With one more user, who is let in beside those of the file: the one of `--basic-auth-username`. That their names differ is checked
-    /// where the users are put to use (`http::Access`).
-    pub fn with_user(mut self, user: Option<BasicAuth>) -> Self {
-        self.users.extend(user);
-        self
-    }
-}
-
 /// `tls_server_config`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebTls {
