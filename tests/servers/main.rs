@@ -53,3 +53,4 @@ mod sessions_auto;
 mod sessions_faults;
 mod sessions_scan;
 mod streams;
+mod tls_connections;
