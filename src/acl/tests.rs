@@ -29,7 +29,7 @@ fn the_line_of_a_store_is_the_least_for_each_server() {
         format!(
             "ACL SETUSER monitor reset on >PASSWORD %R~sess:* resetchannels &__keyevent@0__:* &__keyevent@*__:expired \
              &__keyevent@*__:evicted -@all {COMMANDS} +latency|latest +latency|histogram +slowlog|len +slowlog|get +config|get \
-             +cluster|info +select +dbsize +scan +pttl +memory|usage +subscribe"
+             +cluster|info +client|list +select +dbsize +scan +pttl +memory|usage +subscribe"
         )
     );
     assert_eq!(
@@ -66,7 +66,7 @@ fn what_is_switched_off_is_not_granted() {
                 compatibility: { set_client_name: off }";
     assert_eq!(
         command_of(text, "valkey-9"),
-        "ACL SETUSER u reset on >PASSWORD resetchannels -@all +ping +info +cluster|info +latency|histogram"
+        "ACL SETUSER u reset on >PASSWORD resetchannels -@all +ping +info +cluster|info +client|list +latency|histogram"
     );
 }
 
@@ -78,7 +78,8 @@ fn a_sentinel_has_a_line_of_its_own() {
             .rules
             .join(" ")
     };
-    let few = "resetchannels -@all +ping +info +client|setname +sentinel|masters +sentinel|sentinels +sentinel|slaves +sentinel|ckquorum";
+    let few = "resetchannels -@all +ping +info +client|setname +client|list +sentinel|masters +sentinel|sentinels +sentinel|slaves \
+               +sentinel|ckquorum";
     let peers = "address: 'a:1'\ncollectors: { sentinel_peers: on }\nsession_probe: { enabled: true }\nkey_groups: { patterns: ['a'] }";
     assert_eq!(rules(STORE), few);
     assert_eq!(rules(peers), few);

@@ -54,3 +54,4 @@ mod sessions_faults;
 mod sessions_scan;
 mod streams;
 mod web_tls;
+mod tls_connections;

@@ -19,7 +19,8 @@ const LISTENERS_SINCE: (u32, u32, u32) = (7, 2, 0);
 pub(super) fn grants(config: &InstanceConfig, server: &Server) -> Vec<Grant> {
     let mut grants = grants::commands(&["info"]);
     let is_named = server.redis_version >= LISTENERS_SINCE;
-    let config_get = grants::config_get(config).filter(|_| has_port_parameters(server));
+    // A Sentinel has no CONFIG.
+    let config_get = grants::config_get(config).filter(|_| has_port_parameters(server) && !server.is_sentinel);
     if server.redis_version >= LADDR_SINCE && (is_named || config_get.is_some()) {
         grants.push(grants::command("client|list"));
         grants.extend(config_get.filter(|_| !is_named));
@@ -89,7 +90,7 @@ impl ConnectionCount {
         if Listeners::of_info(info).is_some() {
             return Some(Vec::new());
         }
-        if !has_port_parameters(context.server) {
+        if !has_port_parameters(context.server) || context.server.is_sentinel {
             return None;
         }
         let config_get = config_get(&self.config_command)?;
