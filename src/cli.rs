@@ -146,7 +146,7 @@ struct Flags {
         global = true,
         overrides_with = "web_config_file"
     )]
-    web_config_file: Option<PathBuf>,
+    web_config_file: Option<OsString>,
     /// URL under which this daemon is reached from outside, for /sd
     #[arg(long = "web.external-url", value_name = "URL", global = true)]
     web_external_url: Option<String>,

@@ -37,8 +37,8 @@ impl Cli {
     pub(super) fn web_source(&self, environment: &Environment, peer: &PeerValues) -> Result<WebSource, UsageError> {
         let file = match &self.flags.web_config_file {
             // An empty value is how templates write "nothing".
-            Some(path) if path.as_os_str().is_empty() => None,
-            Some(path) => Some(("--web.config.file".to_owned(), path.clone())),
+            Some(path) if path.is_empty() => None,
+            Some(path) => Some(("--web.config.file".to_owned(), PathBuf::from(path))),
             None => variable(environment, "web.config.file")?.map(|(name, path)| (name, PathBuf::from(path))),
         };
         match (file, peer.server_tls()?) {
