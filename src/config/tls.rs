@@ -65,6 +65,13 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
+    /// All files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = self.client_certificate.as_ref();
+        let own = own.map(|pair| [pair.cert_file.as_path(), &pair.key_file]);
+        self.ca_file.as_deref().into_iter().chain(own.into_iter().flatten())
+    }
+
     /// The name that the certificate of the server at `endpoint` must be made out to; `None` for a unix socket.
     pub fn name_of<'a>(&'a self, endpoint: &'a Endpoint) -> Option<&'a str> {
         match (&self.server_name, endpoint) {

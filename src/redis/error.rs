@@ -58,7 +58,7 @@ impl Place<'_> {
         let TlsFailure { what, advice, .. } = failure;
         RedisError {
             reason,
-            message: format!("{endpoint}: {what} {step}; {advice}"),
+            message: format!("{endpoint}: {step}: {what}; {advice}"),
         }
     }
 

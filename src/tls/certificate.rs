@@ -162,8 +162,18 @@ pub fn shown_host_names(certificate: &CertificateDer<'_>) -> Option<String> {
     }
 }
 
+/// What a certificate calls its issuer, for people: the common name, else the organisation, cut and with nothing but visible ASCII.
+/// `None` when there is neither or it cannot be read.
+pub fn shown_issuer(certificate: &CertificateDer<'_>) -> Option<String> {
+    let certificate = shallow(certificate)?;
+    let issuer = certificate.issuer();
+    let mut names = issuer.iter_common_name().chain(issuer.iter_organization());
+    names.find_map(|name| name.as_str().ok()).map(shown)
+}
+
 fn shown(name: &str) -> String {
-    let visible = |character: char| if character.is_ascii_graphic() { character } else { '?' };
+    let is_visible = |character: char| character.is_ascii_graphic() || character == ' ';
+    let visible = |character: char| if is_visible(character) { character } else { '?' };
     let mut shown: String = name.chars().take(MAX_SHOWN_NAME_CHARACTERS).map(visible).collect();
     if name.chars().nth(MAX_SHOWN_NAME_CHARACTERS).is_some() {
         shown.push_str("...");

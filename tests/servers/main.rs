@@ -53,5 +53,8 @@ mod sessions_auto;
 mod sessions_faults;
 mod sessions_scan;
 mod streams;
+mod tls_matrix;
+mod tls_rotation;
+mod tls_rows;
 mod web_tls;
 mod tls_connections;

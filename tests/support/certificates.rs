@@ -27,16 +27,34 @@ pub struct Authority {
 impl Authority {
     /// A root: signed by itself.
     pub fn new(name: &str) -> Self {
+        Self::root(authority_parameters(name))
+    }
+
+    /// A root that holds from so many days from now to so many days from now; negative ones lie behind us.
+    pub fn new_for_days(name: &str, from: i64, until: i64) -> Self {
+        Self::root(for_days(authority_parameters(name), from, until))
+    }
+
+    fn root(parameters: CertificateParams) -> Self {
         Self {
-            issuer: CertifiedIssuer::self_signed(authority_parameters(name), KeyPair::generate().unwrap()).unwrap(),
+            issuer: CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap(),
             chain: String::new(),
         }
     }
 
     /// An authority below this one.
     pub fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_with(authority_parameters(name))
+    }
+
+    /// An authority below this one that holds for these days only.
+    pub fn intermediate_for_days(&self, name: &str, from: i64, until: i64) -> Self {
+        self.intermediate_with(for_days(authority_parameters(name), from, until))
+    }
+
+    fn intermediate_with(&self, parameters: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
-        let issuer = CertifiedIssuer::signed_by(authority_parameters(name), key, &self.issuer).unwrap();
+        let issuer = CertifiedIssuer::signed_by(parameters, key, &self.issuer).unwrap();
         let chain = issuer.pem() + &self.chain;
         Self { issuer, chain }
     }
@@ -95,6 +113,12 @@ fn authority_parameters(name: &str) -> CertificateParams {
     parameters.use_authority_key_identifier_extension = true;
     parameters.not_before = (SystemTime::now() - AUTHORITY_LIFE).into();
     parameters.not_after = (SystemTime::now() + AUTHORITY_LIFE).into();
+    parameters
+}
+
+fn for_days(mut parameters: CertificateParams, from: i64, until: i64) -> CertificateParams {
+    parameters.not_before = days_from_now(from).into();
+    parameters.not_after = days_from_now(until).into();
     parameters
 }
 

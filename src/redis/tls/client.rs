@@ -2,7 +2,7 @@
 
 use super::account::TlsAccount;
 use super::failure::{Identification, TlsFailure, tls_error};
-use super::material::{Material, Reading, read};
+use super::material::{Material, Reading, Unusable, read};
 use super::witness::Witness;
 use super::{TlsHandshake, TlsReason};
 use crate::config::tls::{TlsConfig, TlsVersion};
@@ -21,13 +21,20 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// What errors say about this step.
 const STEP: &str = "during the TLS handshake";
+
+/// How often files that are just being replaced are read again, and the pause before: half a second in all, far more than whoever renews a
+/// certificate takes between its file and that of its key, and less than most deadlines.
+const REREADS: u32 = 10;
+const REREAD_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is to be known about a handshake afterwards, for a refusal that shows only in the first answer.
 #[derive(Debug, Clone)]
@@ -93,8 +100,7 @@ impl TlsClient {
             Ok(name) => name,
             Err(failure) => return Err(fail(handshake, failure)),
         };
-        let config = self.config.clone();
-        match timeout_at(deadline, self.reading.run(move || read(&config))).await {
+        match timeout_at(deadline, self.read(deadline)).await {
             Ok(Ok(Ok(material))) => Ok(Prepared { material, name }),
             Ok(Ok(Err(failure))) => Err(fail(handshake, failure)),
             Ok(Err(_)) => Err(place.error(Reason::Other, "the reader of the TLS files broke off")),
@@ -110,6 +116,25 @@ impl TlsClient {
                 })
             }
         }
+    }
+
+    /// Reads the files, and once more after a pause when they cannot be used because they are just being replaced.
+    async fn read(&self, deadline: Instant) -> Result<Result<Material, TlsFailure>, JoinError> {
+        for _ in 0..REREADS {
+            match self.read_once().await? {
+                Err(unusable) if unusable.just_changed && Instant::now() + REREAD_PAUSE < deadline => {
+                    sleep(REREAD_PAUSE).await;
+                }
+                outcome => return Ok(outcome.map_err(|unusable| unusable.failure)),
+            }
+        }
+        let outcome = self.read_once().await?;
+        Ok(outcome.map_err(|unusable| unusable.failure))
+    }
+
+    async fn read_once(&self) -> Result<Result<Material, Unusable>, JoinError> {
+        let config = self.config.clone();
+        self.reading.run(move || read(&config)).await
     }
 
     /// Shakes hands over a fresh connection. What it showed is noted in `handshake`, also when it fails; a failure is counted.

@@ -5,7 +5,7 @@ use super::failure::TlsFailure;
 use crate::tls::authorities::{Authorities, Origin};
 use crate::tls::certificate::{
     ChainValidity, bears_issuer_of, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names,
-    validity,
+    shown_issuer, validity,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -127,7 +127,8 @@ fn verify(
     // refuse the common self-signed one that says `CA:TRUE`. That the server has its key, the signature of the handshake shows.
     if authorities.named.iter().any(|named| named == leaf) {
         check_dates(leaf, now)?;
-        return verify_server_name(&ParsedCertificate::try_from(leaf)?, name);
+        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+        return check_key(leaf);
     }
     if authorities.roots.is_empty() {
         check_dates(leaf, now)?;
@@ -137,7 +138,8 @@ fn verify(
         WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities.roots), Arc::clone(provider)).build();
     let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
     verifier.verify_server_cert(leaf, others, name, ocsp_response, now)?;
-    check_authority(&authorities.named, leaf, others, now)
+    check_authority(&authorities.named, leaf, others, now)?;
+    check_key(leaf)
 }
 
 /// Whether the dates of the authority itself hold, which webpki does not look at. OpenSSL does, so that every other client is turned
@@ -165,6 +167,15 @@ fn check_authority(
         below = next;
     }
     Ok(())
+}
+
+/// webpki looks only at keys that signed certificates. The server's own signs the handshake, which fails right behind this when its key
+/// is too weak; that is known here already, where it can be said of which certificate.
+fn check_key(leaf: &CertificateDer<'_>) -> Result<(), Error> {
+    match has_weak_key(leaf) {
+        true => Err(CertificateError::BadSignature.into()),
+        false => Ok(()),
+    }
 }
 
 fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
@@ -207,7 +218,7 @@ impl Case<'_> {
             E::BadSignature => TlsFailure {
                 reason: TlsReason::UnknownCa,
                 what: format!(
-                    "the server's certificate was not signed with the key of the authority whose name it bears, out of {}",
+                    "the server's certificate was not signed with the key of the authority whose name it bears, and does not lead to {}",
                     self.trusted()
                 ),
                 advice: "an authority that was made anew under its old name has another key: name its new certificate in `tls.ca_file`"
@@ -279,13 +290,17 @@ impl Case<'_> {
 
     fn name_mismatch(&self) -> TlsFailure {
         let wanted = self.name.to_str();
-        let instead = shown_host_names(self.leaf).map_or_else(
-            || "it names no host in its subjectAltName, and its common name counts for nothing".to_owned(),
-            |names| format!("it is made out to {names}"),
+        let what = shown_host_names(self.leaf).map_or_else(
+            || {
+                format!(
+                    "the server's certificate names no host in its subjectAltName, and so not `{wanted}` (its common name does not count)"
+                )
+            },
+            |names| format!("the server's certificate is made out to {names}, not to `{wanted}`"),
         );
         TlsFailure {
             reason: TlsReason::NameMismatch,
-            what: format!("the server's certificate is not made out to `{wanted}`: {instead}"),
+            what,
             advice: "set `tls.server_name` to a name of the certificate, or have it issued for the host of the address"
                 .to_owned(),
         }
@@ -306,17 +321,21 @@ impl Case<'_> {
         }
         if is_self_issued(self.leaf) {
             return failure(
-                format!("the server's certificate is self-signed, and it is not one of {trusted}"),
+                format!("the server's certificate is self-signed, and it is not {trusted}"),
                 "name it, or better an authority's, in `tls.ca_file`",
             );
         }
+        let end = self.chain.last().and_then(shown_issuer);
+        let end = end.map_or_else(String::new, |name| {
+            format!(": the certificates that it sent end at the authority `{name}`")
+        });
         failure(
-            format!("the server's certificate leads to none of {trusted}"),
-            "name the authority that issued it in `tls.ca_file`, and let the server send the certificates between them",
+            format!("the server's certificate does not lead to {trusted}{end}"),
+            "name that authority in `tls.ca_file`; if it is an intermediate one, let the server send its certificate too (behind its own in `tls-cert-file`)",
         )
     }
 
-    /// `the 2 certificates of /etc/ca.pem`
+    /// `the certificate of /etc/ca.pem`, or `any of the 2 certificates of /etc/ca.pem`
     fn trusted(&self) -> String {
         let Authorities {
             roots,
@@ -329,9 +348,13 @@ impl Case<'_> {
             count => format!(", {count} of which cannot be an authority"),
         };
         match origin {
-            Origin::File(path) if named.len() == 1 => format!("the one certificate of {}{unusable}", path.display()),
-            Origin::File(path) => format!("the {} certificates of {}{unusable}", named.len(), path.display()),
-            Origin::System => format!("the {} authorities of this machine", roots.len()),
+            Origin::File(path) if named.len() == 1 => format!("the certificate of {}{unusable}", path.display()),
+            Origin::File(path) => format!(
+                "any of the {} certificates of {}{unusable}",
+                named.len(),
+                path.display()
+            ),
+            Origin::System => format!("any of the {} authorities of this machine", roots.len()),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
 
 fn made(change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -108,13 +108,23 @@ fn issuers_and_keys_are_looked_at() {
     let certificate = made(|_| ());
     assert!(is_self_issued(&certificate));
     assert!(!has_weak_key(&certificate));
+    assert_eq!(shown_issuer(&certificate).as_deref(), Some("rcgen self signed cert"));
+    let named = |kind: DnType, name: &str| {
+        made(|params| {
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(kind, name);
+        })
+    };
+    let organisation = named(DnType::OrganizationName, "Evil\u{1b}[31m Inc.");
+    assert_eq!(shown_issuer(&organisation).as_deref(), Some("Evil?[31m Inc."));
+    assert_eq!(shown_issuer(&named(DnType::CountryName, "AQ")), None);
 }
 
 fn read_everything(der: Vec<u8>) {
     let certificate = CertificateDer::from(der);
     let _ = ChainValidity::of(std::slice::from_ref(&certificate));
     let _ = subject_alternative_names(&certificate);
-    let _ = shown_host_names(&certificate);
+    let _ = (shown_host_names(&certificate), shown_issuer(&certificate));
     let _ = (is_self_issued(&certificate), has_weak_key(&certificate));
 }
 

@@ -3,6 +3,7 @@
 use super::kit::*;
 use crate::config::tls::{ClientCertificate, TlsConfig};
 use crate::redis::testing::{Act, send, soon, within};
+use crate::redis::tls::material::read;
 use crate::redis::{Reason, RedisError, TlsHandshake, TlsReason};
 use tempfile::NamedTempFile;
 
@@ -175,6 +176,52 @@ async fn files_of_ours_that_cannot_be_used_are_named() {
         assert!(error.message.contains(words), "{words:?} in {error}");
         assert!(!error.message.contains("aGVsbG8"), "{error}");
     }
+}
+
+/// Nobody replaces two files at one moment. The FIFO, which is read first, tells when a reading begins.
+#[tokio::test]
+async fn a_pair_that_is_just_being_replaced_is_read_again() {
+    let authority = authority();
+    let client = || issued(params("client"), &authority);
+    let (old, new) = (client(), client());
+    let files = files(&authority, &new);
+    std::fs::write(files.key.path(), old.key_pem()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    let made = std::process::Command::new("mkfifo").arg(&ca_file).status().unwrap();
+    assert!(made.success());
+    let config = TlsConfig {
+        ca_file: Some(ca_file.clone()),
+        ..files.config()
+    };
+    let server = strict(&authority, VERSIONS[0]);
+    let connector = connector(server.welcomes().await, config);
+    let (pem, key, key_file) = (authority.pem.clone(), new.key_pem(), files.key.path().to_owned());
+    let rotation = tokio::task::spawn_blocking(move || {
+        std::fs::write(&ca_file, &pem).unwrap();
+        // Opened when the second reading has begun.
+        let mut again = std::fs::File::options().write(true).open(&ca_file).unwrap();
+        std::fs::write(key_file, key).unwrap();
+        std::io::Write::write_all(&mut again, pem.as_bytes()).unwrap();
+    });
+    connected(&connector).await;
+    rotation.await.unwrap();
+    assert_eq!(failures(&connector), [], "it was no failure");
+}
+
+/// Waiting makes files fit no better that nobody has touched for an hour.
+#[test]
+fn a_pair_that_has_never_fitted_is_not_waited_for() {
+    let authority = authority();
+    let files = files(&authority, &issued(params("client"), &authority));
+    std::fs::write(files.key.path(), authority.key_pem()).unwrap();
+    assert!(read(&files.config()).unwrap_err().just_changed);
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for path in files.config().files() {
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(an_hour_ago).unwrap();
+    }
+    assert!(!read(&files.config()).unwrap_err().just_changed);
 }
 
 /// A FIFO that nobody writes to is a file on a dead share: one reader hangs, however often a connect is tried, and also behind a reload.
