@@ -28,7 +28,9 @@ fi
 
 /usr/bin/python3 check_yaml.py kubernetes/*.yaml
 for file in prometheus/*.yaml; do
-    promtool check config --lint=all "$file" >"$work/promtool" 2>&1 || { cat "$work/promtool"; fail "promtool refuses $file"; }
+    # Certificates that a job names are on the machine where it runs, not here: in their place stands a file that is.
+    sed "s|_file: /etc/prometheus/.*|_file: /dev/null|" "$file" >"$work/prometheus.yaml"
+    promtool check config --lint=all "$work/prometheus.yaml" >"$work/promtool" 2>&1 || { cat "$work/promtool"; fail "promtool refuses $file"; }
     echo "deploy/check: promtool accepts $file"
 done
 
