@@ -78,3 +78,25 @@ exporter_pid=""
 [ "$code" = 0 ] || fail "the daemon ended with $code on SIGTERM: $(tail -n 20 "$data/exporter.log")"
 if inside "$name" healthcheck "--web.listen-address=$gone" 2>/dev/null; then fail "healthcheck succeeds without a daemon"; fi
 echo "prove-static: runs from an empty root as $user"
+
+# TLS with the authorities of the machine: those of the root folder in which it runs, as in the image.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority -keyout "$data/ca.key" -out "$data/ca.crt" 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout "$data/tls.key" -out "$data/tls.csr" 2>/dev/null
+openssl x509 -req -in "$data/tls.csr" -CA "$data/ca.crt" -CAkey "$data/ca.key" -CAcreateserial -days 1 -out "$data/tls.crt" \
+    -extfile <(echo "subjectAltName=IP:127.0.0.1") 2>/dev/null
+tls_port="$(free_port)"
+redis-cli -p "$redis_port" shutdown nosave >/dev/null 2>&1 || true
+wait "$redis_pid" || true
+redis-server --port 0 --tls-port "$tls_port" --bind 127.0.0.1 --dir "$data" --save '' --logfile redis.log \
+    --tls-cert-file "$data/tls.crt" --tls-key-file "$data/tls.key" --tls-ca-cert-file "$data/ca.crt" --tls-auth-clients no &
+redis_pid=$!
+wait_until 10 redis-cli -p "$tls_port" --tls --cacert "$data/ca.crt" ping || fail "redis-server with TLS did not start: $(cat "$data/redis.log")"
+once_over_tls() { inside "$name" once "--redis.addr=rediss://127.0.0.1:$tls_port" 2>&1; }
+output="$(once_over_tls)" && fail "TLS works without any authority: $(head -c 2000 <<<"$output")"
+grep -q 'reason="tls"\|reason=tls' <<<"$output" || fail "without authorities the reason is another: $(head -c 4000 <<<"$output")"
+sentence="$(grep -m 1 -o 'error="[^"]*authorit[^"]*"' <<<"$output")" || fail "nothing says that there are no authorities: $(head -c 4000 <<<"$output")"
+echo "prove-static: without a bundle: $sentence"
+as_root install -D -m 644 "$data/ca.crt" "$root/etc/ssl/certs/ca-certificates.crt"
+output="$(once_over_tls)" || fail "once over TLS ended with $?: $(head -c 4000 <<<"$output")"
+grep -E '^redis_up(\{[^}]*\})? 1' <<<"$output" || fail "once over TLS printed no redis_up 1: $(head -c 2000 <<<"$output")"
+echo "prove-static: with the bundle of the image TLS is verified against it"

@@ -16,14 +16,26 @@ const MAX_NAMED: usize = 10;
 /// Longest name that is repeated; the longest one that is known has half as many bytes.
 const MAX_NAME_BYTES: usize = 100;
 
-/// Adds the flag that was most likely meant, ours or one of `redis_exporter`, to an error about an unknown one.
+/// What stands in an error in place of a word of the command line that may be a secret.
+const NOT_SHOWN: &str = "(not shown, it may be a secret)";
+
+/// Adds the flag that was most likely meant, ours or one of `redis_exporter`, to an error about an unknown one. A word that is no name of
+/// a flag or a command is taken out: an address without its flag, or the second half of a password with a space, ends up there.
 pub(super) fn suggest_flag(mut error: clap::Error, command: &clap::Command) -> clap::Error {
+    if error.kind() == ErrorKind::InvalidSubcommand && error.get(ContextKind::SuggestedSubcommand).is_none() {
+        let hidden = ContextValue::String(NOT_SHOWN.to_owned());
+        error.insert(ContextKind::InvalidSubcommand, hidden);
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
     let Some(ContextValue::String(written)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
+    if !is_flag_name(written) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(NOT_SHOWN.to_owned()));
+        return error;
+    }
     let written = written.trim_start_matches('-').to_owned();
     let ours = command.get_arguments().filter_map(clap::Arg::get_long);
     let theirs = PEER_FLAGS.iter().map(|flag| flag.name.trim_start_matches('-'));
@@ -32,6 +44,12 @@ pub(super) fn suggest_flag(mut error: clap::Error, command: &clap::Command) -> c
         error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{near}")));
     }
     error
+}
+
+/// Whether a word is built like the name of a flag.
+fn is_flag_name(word: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+    word.starts_with('-') && word.len() <= MAX_NAME_BYTES && word.bytes().all(is_of_name)
 }
 
 /// The variables that are set and that `redis_exporter` does not know either, in one sentence; none of their values.
@@ -102,6 +120,32 @@ mod tests {
         assert!(warning(&many).unwrap().ends_with(" and 2 more."));
         let odd = warning(&[("REDIS_EXPORTER_\u{1b}[2J", "1")]).unwrap();
         assert!(odd.ends_with("1 that begin with REDIS_EXPORTER_."), "{odd}");
+    }
+
+    #[test]
+    fn words_that_may_be_secrets_are_not_repeated() {
+        let error = |words: &[&str]| {
+            let words = [&["program"], words].concat().into_iter().map(OsString::from);
+            match Cli::read(words) {
+                Err(CommandLineError::Clap(error)) => error.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        for words in [
+            &["redis://u:hunter2@h"][..],
+            &["hunter2"],
+            &["serve", "hunter2"],
+            &["check", "--", "hunter2"],
+            &["--redis.password", "a", "hunter2"],
+            &["--Hunter2"],
+            &["--redis.pasword=hunter2"],
+        ] {
+            let text = error(words);
+            assert!(!text.to_lowercase().contains("hunter2"), "{words:?}: {text}");
+        }
+        // Names are: nobody could mend them otherwise.
+        assert!(error(&["chek"]).contains("'chek'"));
+        assert!(error(&["--redis.pasword=x"]).contains("--redis.pasword"));
     }
 
     #[test]

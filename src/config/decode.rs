@@ -456,16 +456,16 @@ fn indexed<'n>(path: &str, items: &'n [Rc<Node>]) -> Vec<Field<'n>> {
 }
 
 /// The key as messages may show it, `None` when it may be a part of a secret: `{password: a, b}` without quotes reads as the
-/// keys `password` and `b` (which has no value), and `{password:a}` as one key.
+/// keys `password` and `b` (which has no value), and `{password:a}` as one key. No key of ours has a capital letter, and many a secret has.
 pub(super) fn shown_key<'n>(mapping: &Node, entry: &'n Entry) -> Option<&'n str> {
     let looks_like_a_key = entry.key.len() <= MAX_SHOWN_KEY_BYTES
         && entry
             .key
-            .starts_with(|character: char| character.is_ascii_alphabetic() || character == '_')
+            .starts_with(|character: char| character.is_ascii_lowercase() || character == '_')
         && entry
             .key
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'));
     if !looks_like_a_key {
         return None;
     }

@@ -528,7 +528,13 @@ fn paths_may_begin_with_the_folder_that_a_variable_names() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("redis"), "hunter2\n").unwrap();
     std::fs::write(folder.path().join("queues.lua"), "return {}").unwrap();
-    let text = "instances:\n  - address: redis://h\n    password_file: ${CREDENTIALS_DIRECTORY}/redis\n    lua: [\"${CREDENTIALS_DIRECTORY}/queues.lua\"]\n";
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    std::fs::write(folder.path().join("tls.crt"), certificate.pem()).unwrap();
+    std::fs::write(folder.path().join("tls.key"), key.serialize_pem()).unwrap();
+    let text = "instances:\n  - address: rediss://h\n    password_file: ${CREDENTIALS_DIRECTORY}/redis\n    \
+                tls: { ca_file: \"${CREDENTIALS_DIRECTORY}/tls.crt\", cert_file: \"${CREDENTIALS_DIRECTORY}/tls.crt\", key_file: \"${CREDENTIALS_DIRECTORY}/tls.key\" }\n    \
+                lua: [\"${CREDENTIALS_DIRECTORY}/queues.lua\"]\n";
     let path = folder.path().to_str().unwrap();
     let environment = Environment::of_pairs(&[("CREDENTIALS_DIRECTORY", path)]);
     // A folder of the file itself must not get in between.
@@ -537,6 +543,8 @@ fn paths_may_begin_with_the_folder_that_a_variable_names() {
     let instance = &loaded.config.instances[0];
     assert_eq!(instance.password, PasswordSource::File(folder.path().join("redis")));
     assert_eq!(instance.optional.lua[0].file, folder.path().join("queues.lua"));
+    assert_eq!(instance.tls.ca_file, Some(folder.path().join("tls.crt")));
+    assert!(instance.tls.client_certificate.is_some());
     let shown = to_redacted_yaml(&loaded.config);
     let again = load_str(&shown, "f", Path::new(""), &Environment::of_pairs(&[])).unwrap();
     assert_eq!(again.config, loaded.config, "what is shown needs the variable no more");

@@ -14,6 +14,7 @@ mod application;
 mod application_daemon;
 mod authentication;
 mod bench;
+mod canary;
 mod client_list;
 mod cluster_discovery;
 mod cluster_tls;
