@@ -138,7 +138,7 @@ impl Line {
 
     /// `user …` for the file that `aclfile` names, or for the server's configuration. It is split at spaces and knows no quotes.
     pub fn of_file(&self) -> String {
-        format!("user {} on >{PASSWORD} {}", self.user, self.rules.join(" "))
+        format!("user {} reset on >{PASSWORD} {}", self.user, self.rules.join(" "))
     }
 }
 

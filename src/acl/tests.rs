@@ -78,7 +78,7 @@ fn a_sentinel_has_a_line_of_its_own() {
             .rules
             .join(" ")
     };
-    let few = "resetchannels -@all +ping +info +client|setname +client|list +sentinel|masters +sentinel|sentinels +sentinel|slaves \
+    let few = "resetchannels -@all +ping +info +client|setname +sentinel|masters +sentinel|sentinels +sentinel|slaves \
                +sentinel|ckquorum";
     let peers = "address: 'a:1'\ncollectors: { sentinel_peers: on }\nsession_probe: { enabled: true }\nkey_groups: { patterns: ['a'] }";
     assert_eq!(rules(STORE), few);

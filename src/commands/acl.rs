@@ -325,7 +325,7 @@ mod tests {
             (4..=10).contains(&of_web),
             "servers with the same line stand together: {all}"
         );
-        assert!(all.contains("\nuser exporter on >PASSWORD %R~"), "{all}");
+        assert!(all.contains("\nuser exporter reset on >PASSWORD %R~"), "{all}");
 
         let asked = print(None, Format::Command).await;
         assert!(

@@ -284,6 +284,9 @@ async fn look(report: &mut Report, config: &InstanceConfig) -> Result<Option<Ser
         .map_err(|error| ("lua", error))?;
     groups_and_streams::describe(report, config, &mut connection).await?;
     let counted = sessions::describe(report, config, is_replica).await;
+    sessions::describe_indexes(report, config, &counted, &mut connection, is_replica)
+        .await
+        .map_err(|error| ("sessions", error))?;
     let tells_everything = notifications::describe(report, config, &mut connection).await;
     let is_cluster = poll.server.as_ref().is_some_and(|server| server.cluster_enabled);
     let may_write = session_probe::describe(report, config, &mut connection, is_replica, is_cluster).await;

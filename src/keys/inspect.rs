@@ -93,6 +93,8 @@ struct Group {
     name: String,
     /// Denials so far.
     denials: u32,
+    /// Whether a question about one of its keys was answered.
+    is_answered: bool,
     trust: Trust,
     /// Keys of the last batch, and whether one of them was denied.
     asked: usize,
@@ -204,6 +206,7 @@ impl Inspector {
             refused: (context.refused)(&name),
             name,
             denials: 0,
+            is_answered: false,
             trust: Trust::NONE,
             asked: 0,
             is_denied: false,
@@ -334,7 +337,12 @@ impl Inspector {
 
     /// Remembers a refusal: of the command, or of the keys.
     fn note_refusal(&mut self, question: Question, group: usize, reply: &Reply) {
-        let Some(reason) = unavailability(reply) else { return };
+        let Some(reason) = unavailability(reply) else {
+            if let Some(group) = self.groups.get_mut(group) {
+                group.is_answered = true;
+            }
+            return;
+        };
         let command = question.command();
         if let Some(group) = self.groups.get_mut(group) {
             group.is_denied |= reason == Unavailable::Denied;
@@ -414,7 +422,12 @@ impl Inspector {
         let commands = self.lacking.iter();
         let commands = commands.filter_map(|command| Some(((*command).to_owned(), *self.refused.get(command)?)));
         let groups = self.groups.into_iter();
-        let groups = groups.filter_map(|group| Some((group.name, group.refused?)));
+        let groups = groups.filter_map(|group| {
+            // However few its keys are: they would be asked about in every pass.
+            let are_all_denied = group.denials > 0 && !group.is_answered;
+            let refused = group.refused.or(are_all_denied.then_some(Unavailable::Denied));
+            Some((group.name, refused?))
+        });
         let mut findings = KeyFindings {
             dropped: dropped.saturating_add(self.alike),
             missing: commands.chain(groups).collect(),

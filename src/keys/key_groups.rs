@@ -160,6 +160,8 @@ pub struct KeyGroups {
     refused: Option<(String, Unavailable)>,
     /// Keys that the user may not ask about.
     denials: u32,
+    /// Whether the memory of a key was told.
+    is_answered: bool,
     trust: Trust,
     /// Keys that are too long to be told apart.
     too_long: u64,
@@ -194,6 +196,7 @@ impl KeyGroups {
                 .into_iter()
                 .find_map(|name| refused(&name).map(|reason| (name, reason))),
             denials: 0,
+            is_answered: false,
             trust: Trust::NONE,
             too_long: 0,
         }
@@ -324,7 +327,10 @@ impl KeyTask for KeyGroups {
         self.trust.learn(replies.iter().any(is_denied));
         for (place, reply) in asked.into_iter().zip(replies) {
             match reply {
-                Reply::Integer(bytes) => self.count(place, u64::try_from(*bytes).ok()),
+                Reply::Integer(bytes) => {
+                    self.is_answered = true;
+                    self.count(place, u64::try_from(*bytes).ok());
+                }
                 // The key is gone since SCAN returned it.
                 Reply::Null => {}
                 error if matches!(error.error_code(), Some("MOVED" | "ASK")) => {}
@@ -351,6 +357,10 @@ impl KeyTask for KeyGroups {
         // Whatever still waits was never asked about; the frame leaves nothing.
         for (place, _) in std::mem::take(&mut self.waiting) {
             self.count(place, None);
+        }
+        // However few keys there are: they would be asked about in every pass.
+        if self.denials > 0 && !self.is_answered && self.refused.is_none() {
+            self.refuse(refused_keys(self.database), Unavailable::Denied);
         }
         let left_out = self.exhausted.saturating_add(self.too_long);
         let missing = self.refused.take().into_iter().collect();

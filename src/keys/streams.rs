@@ -568,7 +568,11 @@ impl KeyTask for Streams {
         lookups
     }
 
-    fn finish(self: Box<Self>, database: u32) -> KeyFindings {
+    fn finish(mut self: Box<Self>, database: u32) -> KeyFindings {
+        // However few they are: they would be asked about in every pass.
+        if self.denials > 0 && self.streams.iter().all(|stream| stream.key.is_named) {
+            self.missing.insert(self.refused_keys(), Unavailable::Denied);
+        }
         let mut samples = Samples::new();
         let alike = push_streams(&mut samples, &self.streams, &self.others, &label::of_database(database));
         KeyFindings {

@@ -6,7 +6,7 @@ use super::error::{Place, advice};
 use super::ledger::{Ledger, OwnCalls};
 use super::own_sockets::{OwnSocket, OwnSockets};
 use super::reason::{Reason, classify_error_reply, classify_farewell};
-use super::refusal::sanitised_code;
+use super::refusal::{Unavailable, sanitised_code, unavailability};
 use super::reply::{Command, Reply};
 use super::resp::{Limits, Parser, encode};
 use super::tls::TlsReason;
@@ -235,7 +235,12 @@ impl Connection {
             (Step::Auth, Some(reason)) if waiting => Err(place.refusal(reason, reply)),
             (Step::Auth, _) => Err(place.refusal(Reason::Auth, reply)),
             (_, Some(Reason::Auth)) => Err(place.refusal(Reason::Auth, reply)),
-            (Step::SetName, _) => Ok(()),
+            (Step::SetName, _) => {
+                if unavailability(reply) == Some(Unavailable::Denied) {
+                    self.shared_ledger.note_name_denied(Instant::now());
+                }
+                Ok(())
+            }
             (Step::Select(database), _) if waiting => {
                 self.owed_database = Some(*database);
                 Ok(())

@@ -255,9 +255,11 @@ impl Connector {
         };
         let connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
         let mut connection = connection.after_handshake(afterwards);
-        let is_phase = auth.is_some() || self.client_name.is_some() || self.address.database != 0;
+        let client_name = self.client_name.as_deref();
+        let client_name = client_name.filter(|_| self.ledger.may_take_name(Instant::now()));
+        let is_phase = auth.is_some() || client_name.is_some() || self.address.database != 0;
         if is_phase {
-            let login = connection.log_in(auth, self.client_name.as_deref(), self.address.database, deadline);
+            let login = connection.log_in(auth, client_name, self.address.database, deadline);
             let outcome = handshake.time(Phase::Auth, login).await;
             note_refusal(handshake, &connection);
             outcome?;

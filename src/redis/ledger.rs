@@ -1,8 +1,10 @@
 //! What this exporter itself has sent to one server, over all its connections, so that it can be taken off the server's own statistics.
 
+use super::capabilities::CAPABILITY_LIFETIME;
 use super::reply::Command;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use tokio::time::Instant;
 
 /// What this exporter itself has sent of one command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,12 +22,25 @@ pub struct OwnCalls {
 #[derive(Debug, Default)]
 pub struct Ledger {
     calls: Mutex<BTreeMap<String, OwnCalls>>,
+    /// When the user was last denied CLIENT SETNAME. Every connection would ask for it again, and each denial is an entry of ACL LOG.
+    name_denied_at: Mutex<Option<Instant>>,
 }
 
 impl Ledger {
     /// Everything that was sent so far, by name as INFO commandstats writes it (`memory|usage`). No number ever falls.
     pub fn calls(&self) -> BTreeMap<String, OwnCalls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers that connections may not take a name.
+    pub(super) fn note_name_denied(&self, now: Instant) {
+        *self.name_denied_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether a connection should try to take a name: not while a denial counts ([`CAPABILITY_LIFETIME`]).
+    pub(super) fn may_take_name(&self, now: Instant) -> bool {
+        let denied_at = *self.name_denied_at.lock().unwrap_or_else(PoisonError::into_inner);
+        denied_at.is_none_or(|at| now.saturating_duration_since(at) >= CAPABILITY_LIFETIME)
     }
 
     /// Counts `count` commands called `name` that are about to be sent.
@@ -44,5 +59,20 @@ impl Ledger {
             Some(known) => change(known),
             None => change(calls.entry(name.to_owned()).or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_denied_name_is_asked_for_again_when_the_denial_is_forgotten() {
+        let (ledger, now) = (Ledger::default(), Instant::now());
+        assert!(ledger.may_take_name(now));
+        ledger.note_name_denied(now);
+        assert!(!ledger.may_take_name(now + CAPABILITY_LIFETIME - Duration::from_millis(1)));
+        assert!(ledger.may_take_name(now + CAPABILITY_LIFETIME));
     }
 }

@@ -2,7 +2,7 @@
 //! collectors miss something that say that they need the rule.
 
 mod one_missing;
-mod scene;
+pub mod scene;
 
 use crate::sentinel::{self, Sentinel};
 use crate::sessions_auto::BOUND;
@@ -15,6 +15,10 @@ use crate::support::wait_until;
 use scene::{
     EVERYTHING, Scene, assert_complete, denials, fill, lines_of, noperm, printed, run, server, user_of, wait_for_polls,
 };
+use std::collections::BTreeSet;
+
+/// Instances and a store of each.
+const STORES: [(&str, &str); 3] = [("defaults", "web"), ("auto", "connect-redis"), ("everything", "web")];
 
 #[test]
 fn with_the_printed_user_everything_works_and_nothing_is_denied() {
@@ -37,28 +41,30 @@ fn with_the_printed_user_everything_works_and_nothing_is_denied() {
     }
     if configurations.iter().any(|(_, lines)| lines.contains("lua:")) {
         // Only the author of the script knows this.
-        server.command(&["ACL", "SETUSER", "everything", "+get", "%R~k:text"]);
+        server.command(&["ACL", "SETUSER", "everything", "+getbit", "%R~script:*"]);
     }
     server.command(&["ACL", "LOG", "RESET"]);
     let exporter = Exporter::start(&text);
     let names = configurations.each_ref().map(|(name, _)| *name);
     exporter.wait_until_up(&names);
-    let scrape = wait_for_polls(&exporter, &server, &names, 3.0);
+    wait_for_polls(&exporter, &server, &names, 3.0);
+    let scrape = exporter.scrape();
     for name in names {
         assert_complete(&scrape, &exporter, name);
     }
-    let value = |name: &str, instance: &str, labels: &[(&str, &str)]| {
-        let labels: Vec<_> = labels.iter().copied().chain([("instance", instance)]).collect();
-        scrape.value(name, &labels)
+    // All of it at once: under way, a pass or a lost event makes a value absent for a moment.
+    let is_well = |scrape: &Scrape, (instance, store): (&str, &str)| {
+        let of_store = [("instance", instance), ("store", store)];
+        scrape.value("sessions_active", &of_store) >= Some(30.0)
+            && scrape.has("session_ttl_seconds_count", &of_store)
+            && scrape.value("session_events_connected", &[("instance", instance)]) == Some(1.0)
     };
-    for (instance, store) in [("defaults", "web"), ("auto", "connect-redis"), ("everything", "web")] {
-        let labels = [("store", store)];
-        assert!(value("sessions_active", instance, &labels) >= Some(30.0), "{instance}");
-        assert!(scrape.has("session_ttl_seconds_count", &[("instance", instance), ("store", store)]));
-        assert_eq!(
-            value("session_events_connected", instance, &[]),
-            Some(1.0),
-            "{instance}"
+    for of in STORES {
+        exporter.wait_for_instance(
+            of.0,
+            "sessions are counted, and new ones asked for their TTL",
+            BOUND,
+            |scrape| is_well(scrape, of),
         );
     }
     for (name, labels) in EVERYTHING {
@@ -69,7 +75,10 @@ fn with_the_printed_user_everything_works_and_nothing_is_denied() {
     assert_eq!(denials(&server), []);
     assert_eq!(noperm(&server), 0);
     let warned = exporter.log();
-    assert!(!warned.contains("may not"), "{warned}");
+    assert!(
+        !warned.contains("may not run") && !warned.contains("may not be read"),
+        "{warned}"
+    );
     drop(exporter);
     // Nothing is left for `check` to mend; it asks ACL DRYRUN, which the daemon does not need.
     let checked = exporter::run_with(&["check"], &[], Some(&text)).output;
@@ -86,7 +95,7 @@ fn the_line_for_redis_6_2_is_enough_but_for_what_came_later() {
     let [line] = printed(&text, &["--server=redis-6.2"]).try_into().unwrap();
     assert!(line.contains(" ~sess:* ") && !line.contains('%'), "{line}");
     run(&mut server.client(), &line);
-    server.command(&["ACL", "SETUSER", "everything", "+get", "~k:text"]);
+    server.command(&["ACL", "SETUSER", "everything", "+getbit", "%R~script:*"]);
     server.command(&["ACL", "LOG", "RESET"]);
     let exporter = Exporter::start(&text);
     wait_for_polls(&exporter, &server, &["everything"], 3.0);
@@ -169,9 +178,18 @@ fn the_line_of_the_file_makes_the_same_user() {
     );
     std::fs::write(&file, users).unwrap();
     let by_file = RedisServer::start_with(&["--aclfile", &file.to_string_lossy()]);
-    let user = |server: &RedisServer| server.command(&["ACL", "GETUSER", "exporter"]);
+    // Servers from 7.0 on name the commands in any order.
+    let user = |server: &RedisServer| {
+        let told = server.command(&["ACL", "GETUSER", "exporter"]);
+        let texts = told.array().iter().map(|part| match part {
+            Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        });
+        let words = texts.map(|text| text.split(' ').map(str::to_owned).collect::<BTreeSet<_>>());
+        words.collect::<Vec<_>>()
+    };
     assert_eq!(user(&by_file), user(&by_command));
-    assert_ne!(user(&by_file), Reply::Null);
+    assert!(format!("{:?}", user(&by_file)).contains("%R~my?key"), "{line}");
     assert_eq!(user_of(&line), "exporter");
 }
 

@@ -1,5 +1,6 @@
 //! Servers in Sentinel mode that watch a real primary with a replica: what they say is shown, and nothing that they cannot have is asked.
 
+use crate::least_privilege::scene::{printed, run};
 use crate::support::config;
 use crate::support::evidence::assert_emits_listed;
 use crate::support::exporter::{self, Exporter};
@@ -207,14 +208,7 @@ fn a_sentinel_is_neither_asked_for_keys_nor_given_scripts() {
 fn a_sentinel_that_is_alone_is_told_in_words_and_asked_only_for_what_it_has() {
     let mut primary = RedisServer::start();
     let sentinel = Sentinel::start(&monitor(&primary, 2));
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let user = readme
-        .lines()
-        .find(|line| line.starts_with("ACL SETUSER exporter ") && line.contains("+sentinel|masters"))
-        .unwrap()
-        .replace("PASSWORD", "secret");
     let mut client = sentinel.client();
-    client.command(&user.split_whitespace().collect::<Vec<_>>());
     // A name that is no UTF-8, with what INFO separates by.
     let port = primary.port.to_string();
     let odd = b"na\xff,slaves=9";
@@ -223,6 +217,8 @@ fn a_sentinel_that_is_alone_is_told_in_words_and_asked_only_for_what_it_has() {
     let login =
         "username: exporter\npassword: secret\ncollectors: { sentinel_peers: on }\nsession_probe: { enabled: on }";
     let text = config::fast(&[("s", &sentinel.address(), login)]);
+    let [line] = printed(&text, &[]).try_into().unwrap();
+    run(&mut client, &line);
 
     let ended = exporter::run_with(&["check"], &[], Some(&text));
     assert_eq!(ended.code, 0, "{}", ended.output);

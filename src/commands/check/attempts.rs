@@ -80,6 +80,11 @@ impl Asked {
         self.command("").name()
     }
 
+    /// Whether it would be an error on a key of another type.
+    fn depends_on_type(&self) -> bool {
+        matches!(self.fits, Fits::TypeOrNone(_) | Fits::Type(_))
+    }
+
     fn is_for(&self, found: &str) -> bool {
         match self.fits {
             Fits::Anything | Fits::NoKey => true,
@@ -212,6 +217,10 @@ async fn ask_truly(
     asked: &[Asked],
     tried: &mut Tried,
 ) -> Result<(), RedisError> {
+    let is_about_types = |asked: &Asked| asked.words == TYPE.words || asked.depends_on_type();
+    if !asked.iter().any(is_about_types) {
+        return ask_of_any_type(report, config, connection, subjects, asked, tried).await;
+    }
     let types: Vec<Command> = subjects.iter().map(|subject| TYPE.command(&subject.key)).collect();
     let types = exchange(config, connection, &types).await?;
     let mut readable: Vec<(&Subject, String)> = Vec::new();
@@ -243,6 +252,29 @@ async fn ask_truly(
     let replies = exchange(config, connection, &commands).await?;
     for ((asked, _), reply) in batch.iter().zip(&replies) {
         tried.note(report, &asked.name(), verdict(reply));
+    }
+    Ok(())
+}
+
+/// Each command once, on the first of the keys: none of them minds what that is.
+async fn ask_of_any_type(
+    report: &mut Report,
+    config: &InstanceConfig,
+    connection: &mut Connection,
+    subjects: &[&Subject],
+    asked: &[Asked],
+    tried: &mut Tried,
+) -> Result<(), RedisError> {
+    let Some(subject) = subjects.first() else {
+        return Ok(());
+    };
+    let asked = asked.iter().filter(|asked| asked.fits != Fits::Never);
+    let commands: Vec<Command> = asked.clone().map(|asked| asked.command(&subject.key)).collect();
+    let replies = exchange(config, connection, &commands).await?;
+    for (asked, reply) in asked.zip(&replies) {
+        let verdict = verdict(reply);
+        tried.note_key(report, subject, matches!(verdict, Verdict::Key));
+        tried.note(report, &asked.name(), verdict);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::collectors::{Server, events};
 use crate::config::{EventsMode, InstanceConfig};
 use crate::poller::events::setting_command;
 use crate::redis::{Command, Connection, Connector, Reply, Unavailable, sanitised_code, unavailability};
+use crate::sessions::details::denies_command;
 use crate::sessions::notifications::{Class, EventKind, Known, Setting, channel};
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ const SUBJECT: &str = "notifications";
 /// can say.
 pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, connection: &mut Connection) -> bool {
     let stores = config.sessions.configured();
-    let is_off = !stores.is_empty() && stores.iter().all(|store| store.events == EventsMode::Off);
+    let is_off = !config.sessions.is_auto() && stores.iter().all(|store| store.events == EventsMode::Off);
     if is_off || !config.collectors.get("events").copied().unwrap_or(true) {
         return false;
     }
@@ -81,27 +82,44 @@ async fn describe_listening(report: &mut Report, config: &InstanceConfig) -> boo
         // Said already by whoever connected first, or passing.
         return false;
     };
-    let subscribe = Command::new(1, &["SUBSCRIBE"]).arg(channel(config.address.database, EventKind::New));
-    let reply = connection.exchange(&[subscribe], deadline).await;
-    let refusal = reply
-        .as_deref()
-        .ok()
-        .and_then(<[Reply]>::first)
-        .and_then(unavailability);
-    match refusal {
-        Some(Unavailable::Denied) => {
-            report.denied("subscribe");
-            let granted = (events::SPEC.grants)(config, &Server::default()).into_iter();
-            report
-                .grants
-                .extend(granted.filter(|grant| matches!(grant, Grant::Channels(_))));
-            report.line(
-                SUBJECT,
-                "the user may not listen: everything that comes from events is absent",
-            );
+    let granted = (events::SPEC.grants)(config, &Server::default());
+    let channels: Vec<&Grant> = granted
+        .iter()
+        .filter(|grant| matches!(grant, Grant::Channels(_)))
+        .collect();
+    // One that each rule is for: of this database, and of another one.
+    let (home, other) = (config.address.database, config.address.database.wrapping_add(1));
+    let named = |grant: &Grant| match grant {
+        Grant::Channels(glob) => glob.replace("@*", &format!("@{other}")).replace(":*", ":new"),
+        _ => String::from_utf8_lossy(&channel(home, EventKind::New)).into_owned(),
+    };
+    let batch: Vec<Command> = channels
+        .iter()
+        .map(|grant| Command::new(1, &["SUBSCRIBE"]).arg(named(grant)))
+        .collect();
+    let replies = connection.exchange(&batch, deadline).await.unwrap_or_default();
+    let mut may_listen = true;
+    for (grant, reply) in channels.iter().zip(&replies) {
+        match unavailability(reply) {
+            Some(Unavailable::Denied) => {
+                may_listen = false;
+                if denies_command(reply) {
+                    report.denied("subscribe");
+                }
+                report.grants.insert(Grant::clone(grant));
+            }
+            Some(Unavailable::Unsupported) => {
+                report.line(SUBJECT, "this server has no SUBSCRIBE");
+                return false;
+            }
+            None => {}
         }
-        Some(Unavailable::Unsupported) => report.line(SUBJECT, "this server has no SUBSCRIBE"),
-        None => {}
     }
-    refusal.is_none()
+    if !may_listen {
+        report.line(
+            SUBJECT,
+            "the user may not listen to some channels or any: what comes from events is absent, or lost events are not noticed",
+        );
+    }
+    may_listen
 }

@@ -1,11 +1,13 @@
 //! What `check` says about sessions: which stores there are, how many sessions each holds, and what cannot be read of them.
 
 use super::Report;
+use super::attempts::{Asked, Fits, Subject, attempt};
+use crate::collectors::grants::escaped;
 use crate::config::{CountMode, InstanceConfig, StoreConfig};
 use crate::poller::scan::{
     self, Missing, Recognised, ScanEnd, ScanMemory, ScanOutcome, ScanReport, ScanTask, SessionsEnd,
 };
-use crate::redis::{Connector, Unavailable};
+use crate::redis::{Connection, Connector, RedisError, Unavailable};
 use crate::sessions::figures::{Estimate, StoreFigures};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -77,6 +79,53 @@ pub(super) async fn describe(report: &mut Report, config: &InstanceConfig, is_re
     counted.share_of_keys = end.share_of_keys;
     counted.missing = end.missing;
     counted
+}
+
+/// What counts the living sessions of an index.
+const COUNTED: [Asked; 2] = [
+    Asked::of(&["TYPE"], Fits::Anything),
+    Asked {
+        words: &["ZCOUNT"],
+        tail: &["0", "+inf"],
+        fits: Fits::TypeOrNone("zset"),
+    },
+];
+
+/// Whether the indexes of stores may be asked, where there are some: without them sessions are counted one by one.
+///
+/// # Errors
+/// When an exchange fails.
+pub(super) async fn describe_indexes(
+    report: &mut Report,
+    config: &InstanceConfig,
+    counted: &Counted,
+    connection: &mut Connection,
+    is_replica: bool,
+) -> Result<(), RedisError> {
+    let stores = counted.stores.iter().filter(|_| !is_replica);
+    let subjects = stores.flat_map(|store| {
+        let key = store.index_key.as_deref();
+        key.into_iter().flat_map(|key| {
+            store.databases.iter().map(|database| Subject {
+                database: *database,
+                key: key.to_owned(),
+                rule: escaped(key),
+            })
+        })
+    });
+    let subjects: Vec<Subject> = subjects.collect();
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let tried = attempt(report, config, connection, &subjects, &COUNTED).await?;
+    let reasons = tried.reasons().join("; ");
+    if !reasons.is_empty() {
+        report.line(
+            SUBJECT,
+            &format!("the index of sessions cannot be asked, so that they are counted one by one: {reasons}"),
+        );
+    }
+    Ok(())
 }
 
 /// What a pass reports on its way, of which nothing is shown.

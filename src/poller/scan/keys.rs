@@ -629,14 +629,23 @@ fn select_refusal(database: u32) -> String {
 
 /// Why one of these is known to be refused.
 fn known_refusal(config: &InstanceConfig, memory: &ScanMemory, database: u32, names: &[String]) -> Result<(), Stop> {
-    let Some(reason) = names.iter().find_map(|name| memory.refusal(name)) else {
+    let known = |name: &String| memory.refusal(name).map(|reason| (name.clone(), reason));
+    let Some((name, reason)) = names.iter().find_map(known) else {
         return Ok(());
     };
-    let label = reason.as_label();
-    let message = format!(
-        "{}: database {database} is {label}; its keys cannot be looked at",
-        config.name
-    );
+    // In the words of the refusal itself where that is certain, so that what is known is not news.
+    let message = match (name.split(' ').next(), reason) {
+        (Some(command), Unavailable::Denied) => format!(
+            "{}: {} was refused with NOPERM; keys in database {database} cannot be looked at",
+            config.name,
+            command.to_uppercase()
+        ),
+        _ => format!(
+            "{}: database {database} is {}; its keys cannot be looked at",
+            config.name,
+            reason.as_label()
+        ),
+    };
     Err(Stop::failed(RedisError {
         reason: Reason::Denied,
         message,
