@@ -400,7 +400,10 @@ fn check_says_what_follows_where_greetings_are_denied() {
         output.contains("the user may not run CLIENT SETNAME: CLIENT LIST"),
         "{output}"
     );
-    assert_eq!(mending_line(&output), ["ACL", "SETUSER", "monitor", "+client|setname"]);
+    assert_eq!(
+        mending_line(&output),
+        ["ACL", "SETUSER", "monitor", "+client|list", "+client|setname"]
+    );
     let output = run("check_keys: [ { match: 'a*' } ]");
     if server.info("redis_version").unwrap().as_str() >= "7.2" {
         assert!(
