@@ -52,9 +52,14 @@ enum Step {
 
 impl Connection {
     /// A connection over a socket on which nothing was sent yet.
-    pub(super) fn new(transport: Transport, endpoint: Arc<str>, shared_ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        own_socket: Option<OwnSocket>,
+        endpoint: Arc<str>,
+        shared_ledger: Arc<Ledger>,
+    ) -> Self {
         Self {
-            own_socket: transport.ends().map(|(local, peer)| OwnSocket::open(local, peer)),
+            own_socket,
             transport,
             parser: Parser::new(Limits::default()),
             endpoint,

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::error::{Place, RedisError};
 use super::ledger::Ledger;
+use super::own_sockets::OwnSocket;
 use super::password::{Reading, read_password};
 use super::reason::Reason;
 use super::reply::Command;
@@ -242,6 +243,8 @@ impl Connector {
         };
         let auth = self.auth(deadline).await?;
         let transport = self.dial(handshake, deadline).await?;
+        // The server lists it from now on, long before the handshake is over.
+        let own_socket = transport.ends().map(|(local, peer)| OwnSocket::open(local, peer));
         let (transport, afterwards) = match (transport, prepared) {
             (Transport::Tcp(stream), Some((tls, prepared))) => {
                 let mut shown = TlsHandshake::default();
@@ -253,7 +256,7 @@ impl Connector {
             }
             (transport, _) => (transport, None),
         };
-        let connection = Connection::new(transport, Arc::clone(&self.shown), Arc::clone(&self.ledger));
+        let connection = Connection::new(transport, own_socket, Arc::clone(&self.shown), Arc::clone(&self.ledger));
         let mut connection = connection.after_handshake(afterwards);
         let client_name = self.client_name.as_deref();
         let client_name = client_name.filter(|_| self.ledger.may_take_name(Instant::now()));

@@ -31,7 +31,7 @@ pub use connector::{CLIENT_NAME, Connector, Handshake, Phase};
 pub use error::RedisError;
 pub use info::Info;
 pub use ledger::{Ledger, OwnCalls};
-pub use own_sockets::OwnSockets;
+pub use own_sockets::{OwnSockets, Owner};
 pub use reason::Reason;
 pub use refusal::{Unavailable, denies_database, names_another_node, sanitised_code, unavailability};
 pub use reply::{Command, Reply};

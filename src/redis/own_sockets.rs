@@ -5,7 +5,7 @@
 //! were closed a moment ago.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,15 +47,20 @@ impl Sockets {
         self.forget(now);
     }
 
-    /// Whether a client at `addr` that came in at `server_port` is one of ours, in the list of a server that we call `peer`.
-    fn contains(&self, addr: SocketAddr, server_port: u16, server: Option<SocketAddr>, now: Instant) -> bool {
-        let first = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let last = SocketAddrV6::new(Ipv6Addr::from_bits(u128::MAX), u16::MAX, u32::MAX, u32::MAX);
-        let mut of_address = self.known.range((addr, first)..=(addr, SocketAddr::V6(last)));
-        of_address.any(|((_, peer), closed)| {
-            let is_there = closed.is_none_or(|at| now.saturating_duration_since(at) < REMEMBERED_FOR);
-            is_there && (Some(*peer) == server || peer.port() == server_port)
-        })
+    fn is_there(&self, ends: Ends, now: Instant) -> bool {
+        let closed = self.known.get(&ends);
+        closed.is_some_and(|closed| closed.is_none_or(|at| now.saturating_duration_since(at) < REMEMBERED_FOR))
+    }
+
+    /// Whose a client is that the server at `peer` lists with these ends, its own second.
+    fn owner(&self, addr: SocketAddr, laddr: SocketAddr, peer: Option<SocketAddr>, now: Instant) -> Owner {
+        if self.is_there((addr, laddr), now) {
+            Owner::This
+        } else if peer.is_some_and(|peer| self.is_there((addr, peer), now)) {
+            Owner::ThisIfTranslated
+        } else {
+            Owner::Other
+        }
     }
 
     /// Forgets those that were closed too long ago, and the oldest where they are too many.
@@ -99,6 +104,19 @@ impl Drop for OwnSocket {
     }
 }
 
+/// Whose a client in a list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This process: both ends are those of one of its sockets.
+    This,
+    /// This process, if the server's end is called otherwise here than there, since something between translates addresses (a mapped port
+    /// of a container). Else somebody on the same machine whose socket to another port has the number of ours: the kernel gives a
+    /// local port to several sockets at once as long as their other ends differ.
+    ThisIfTranslated,
+    /// Somebody else.
+    Other,
+}
+
 /// Tells the sockets of this process in the list of one server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OwnSockets {
@@ -111,11 +129,9 @@ impl OwnSockets {
         Self { peer }
     }
 
-    /// Whether a client is one of ours, open or closed a moment ago: `addr` is its end, `server_port` the port of the server's. Behind a
-    /// translation of addresses the server calls its end by another port than we do, so that the address over which the list came
-    /// counts as well.
-    pub fn contains(&self, addr: SocketAddr, server_port: u16) -> bool {
-        sockets().contains(addr, server_port, self.peer, Instant::now())
+    /// Whose a client is, open or closed a moment ago: `addr` is its end, `laddr` the server's, as the server calls them.
+    pub fn owner(&self, addr: SocketAddr, laddr: SocketAddr) -> Owner {
+        sockets().owner(addr, laddr, self.peer, Instant::now())
     }
 }
 
@@ -142,18 +158,24 @@ mod tests {
             ("[2001:db8::1]:4001", "[2001:db8::9]:6380"),
         ] {
             let mut sockets = none();
-            let (local, peer, plain) = (address(local), address(peer), address("192.0.2.9:6379"));
-            assert!(!sockets.contains(local, 6380, Some(peer), start));
+            let (local, peer, inside) = (address(local), address(peer), address("10.0.0.9:16380"));
+            assert_eq!(sockets.owner(local, peer, Some(peer), start), Owner::Other);
             sockets.open((local, peer));
-            // Over the same address whatever port the server calls it by, over others by the port.
-            assert!(sockets.contains(local, 16_380, Some(peer), start));
-            assert!(sockets.contains(local, 6380, Some(plain), start));
-            assert!(!sockets.contains(local, 16_380, Some(plain), start));
-            assert!(!sockets.contains(address("192.0.2.1:4002"), 6380, Some(peer), start));
+            assert_eq!(sockets.owner(local, peer, None, start), Owner::This);
+            assert_eq!(sockets.owner(local, inside, Some(peer), start), Owner::ThisIfTranslated);
+            // Another socket of this machine with the same local port.
+            assert_eq!(sockets.owner(local, inside, None, start), Owner::Other);
+            assert_eq!(
+                sockets.owner(address("192.0.2.1:4002"), peer, Some(peer), start),
+                Owner::Other
+            );
             sockets.close((local, peer), start);
             let almost = start + REMEMBERED_FOR - Duration::from_millis(1);
-            assert!(sockets.contains(local, 6380, None, almost));
-            assert!(!sockets.contains(local, 6380, None, start + REMEMBERED_FOR));
+            assert_eq!(sockets.owner(local, peer, None, almost), Owner::This);
+            assert_eq!(
+                sockets.owner(local, peer, Some(peer), start + REMEMBERED_FOR),
+                Owner::Other
+            );
         }
     }
 
@@ -170,7 +192,7 @@ mod tests {
         }
         assert_eq!(sockets.closed.len(), MAX_REMEMBERED);
         assert_eq!(sockets.known.len(), MAX_REMEMBERED + 1);
-        assert!(sockets.contains(ends(1).0, 1, None, start), "it was opened again");
+        assert!(sockets.is_there(ends(1), start), "it was opened again");
         sockets.close(ends(1), start + REMEMBERED_FOR);
         assert_eq!(
             (sockets.closed.len(), sockets.known.len()),
@@ -184,10 +206,10 @@ mod tests {
         // Addresses for documentation (RFC 5737), which no other test has.
         let (local, peer) = (address("192.0.2.77:4001"), address("192.0.2.99:6380"));
         let own = OwnSockets::listed_by(Some(peer));
-        assert!(!own.contains(local, 6380));
+        assert_eq!(own.owner(local, peer), Owner::Other);
         let socket = OwnSocket::open(local, peer);
-        assert!(own.contains(local, 6380) && socket.peer() == peer);
+        assert_eq!((own.owner(local, peer), socket.peer()), (Owner::This, peer));
         drop(socket);
-        assert!(own.contains(local, 6380));
+        assert_eq!(own.owner(local, peer), Owner::This);
     }
 }

@@ -296,12 +296,12 @@ fn check_names_the_features_that_are_missing_and_what_they_need() {
         [
             "application_metrics",
             "capacity",
-            "client_list",
             "encryption",
             "expectations",
             "expected_ttl",
             "operations",
             "session_probe",
+            "tls",
         ]
     );
     let full = "sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 5, expected_ttl: 1h, encryption: { expect_prefix: \"enc:\" } }\n\
@@ -310,19 +310,19 @@ fn check_names_the_features_that_are_missing_and_what_they_need() {
                 application_metrics:\n  - { name: jobs_waiting, type: gauge, help: \"Jobs\", key: \"jobs\" }";
     server.command(&["SET", "jobs", "3"]);
     // One key of two is no session: `operations: auto` takes the commands for something else.
-    assert_eq!(missing(full), ["client_list", "operations"]);
+    assert_eq!(missing(full), ["operations", "tls"]);
     server.command(&["CONFIG", "SET", "notify-keyspace-events", "Ex"]);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    assert_eq!(missing(full), ["client_list", "events", "memory_limit", "operations"]);
+    assert_eq!(missing(full), ["events", "memory_limit", "operations", "tls"]);
     assert!(missing("sessions: []").starts_with(&["application_metrics", "capacity"].map(str::to_owned)));
-    assert!(!missing("collectors: { client_list: on }").contains(&"client_list".to_owned()));
+    assert!(missing("collectors: { tls: off }").contains(&"client_list".to_owned()));
     let text = config::fast(&[("redis", &server.address(), "sessions: []")]);
     let ended = exporter::run_with(&["check"], &[], Some(&text));
     for line in [
         "sessions: name a store under",
         "events: name a store under `sessions`, switch on keyspace notifications",
         "session_details: name a store under `sessions`",
-        "client_list: switch the collector `client_list` on",
+        "tls: speak TLS to the server",
     ] {
         assert!(ended.output.contains(line), "{line}: {}", ended.output);
     }

@@ -4,7 +4,7 @@
 //! only the lines that may be shown are remembered. Source: Redis and Valkey, `CLIENT LIST`, all versions.
 
 use crate::config::optional::MAX_SHOWN_CLIENTS;
-use crate::redis::OwnSockets;
+use crate::redis::{OwnSockets, Owner};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::SocketAddr;
@@ -40,6 +40,10 @@ pub struct ClientList {
     idle: [u64; IDLE_THRESHOLDS.len()],
     /// Clients but for our own and those of unix sockets, by the port of the server at which they came in.
     by_port: BTreeMap<u16, u64>,
+    /// The same of those that are ours if something translates the server's addresses, and else somebody else's.
+    perhaps_own: BTreeMap<u16, u64>,
+    /// One of ours is listed with both of its ends.
+    has_own: bool,
     by_user: Tally,
     by_name: Tally,
 }
@@ -85,6 +89,8 @@ impl ClientList {
             malformed: 0,
             idle: [0; IDLE_THRESHOLDS.len()],
             by_port: BTreeMap::new(),
+            perhaps_own: BTreeMap::new(),
+            has_own: false,
             by_user: Tally::default(),
             by_name: Tally::default(),
         };
@@ -128,8 +134,8 @@ impl ClientList {
         let (mut addr, mut laddr, mut is_unix) = (None, None, false);
         for (field, value) in client.fields() {
             match field {
-                b"addr" => addr = Some(value),
-                b"laddr" => laddr = host_and_port(value),
+                b"addr" => addr = socket_address(value),
+                b"laddr" => laddr = socket_address(value),
                 b"flags" => is_unix = value.contains(&UNIX_FLAG),
                 b"idle" => {
                     for (count, threshold) in self.idle.iter_mut().zip(IDLE_THRESHOLDS) {
@@ -141,19 +147,24 @@ impl ClientList {
                 _ => {}
             }
         }
-        let port = laddr.and_then(|(_, port)| number(port));
-        let Some(port) = port.and_then(|port| u16::try_from(port).ok()).filter(|_| !is_unix) else {
+        let Some(laddr) = laddr.filter(|_| !is_unix) else {
             return;
         };
-        let addr = addr.and_then(|addr| std::str::from_utf8(addr).ok()?.parse::<SocketAddr>().ok());
-        if !addr.is_some_and(|addr| own.contains(addr, port)) {
-            *self.by_port.entry(port).or_default() += 1;
+        match addr.map_or(Owner::Other, |addr| own.owner(addr, laddr)) {
+            Owner::This => self.has_own = true,
+            Owner::ThisIfTranslated => *self.perhaps_own.entry(laddr.port()).or_default() += 1,
+            Owner::Other => *self.by_port.entry(laddr.port()).or_default() += 1,
         }
     }
 
     /// Clients by the port of the server at which they came in (`laddr`, 6.2+), without those of unix sockets and this process.
     pub fn by_port(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.by_port.iter().map(|(port, count)| (*port, *count))
+        // Where one of ours is listed as we know it, nothing is translated.
+        let perhaps_own = self.perhaps_own.iter().filter(|_| self.has_own);
+        self.by_port
+            .iter()
+            .chain(perhaps_own)
+            .map(|(port, count)| (*port, *count))
     }
 
     /// Clients by the user that they log in as (6.0+), this process's among them.
@@ -201,13 +212,16 @@ impl<'reply> Client<'reply> {
             let equals = rest.iter().position(|byte| *byte == b'=')?;
             let (name, value) = rest.split_at(equals);
             let value = value.get(1..)?;
-            let mut end = value.len();
-            for (at, _) in value.iter().enumerate().filter(|(_, byte)| **byte == b' ') {
-                let piece = value.get(at + 1..).unwrap_or_default();
-                let piece = piece.split(|byte| *byte == b' ').next().unwrap_or_default();
-                if piece.contains(&b'=') {
-                    end = at;
-                    break;
+            let (mut end, mut space) = (value.len(), None);
+            for (at, byte) in value.iter().enumerate() {
+                match (byte, space) {
+                    (b' ', _) => space = Some(at),
+                    // The name of the next field began behind the last space.
+                    (b'=', Some(space)) => {
+                        end = space;
+                        break;
+                    }
+                    _ => {}
                 }
             }
             rest = value.get(end + 1..).unwrap_or_default();
@@ -226,6 +240,11 @@ impl<'reply> Client<'reply> {
     pub fn number(&self, name: &str) -> Option<u64> {
         number(self.get(name)?)
     }
+}
+
+/// An address with its port; `None` for the path of a unix socket.
+fn socket_address(text: &[u8]) -> Option<SocketAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// A whole number.
@@ -284,6 +303,29 @@ idle=90000 flags=U db=2 sub=0 lib-name= lib-ver=\nid=5 addr=[::1]:44806 fd=9 nam
         );
         assert_eq!(split(b"[::1]:44806"), (b"[::1]".as_slice(), b"44806".as_slice()));
         assert_eq!(host_and_port(b"nothing"), None);
+    }
+
+    #[test]
+    fn our_own_are_not_counted_by_port() {
+        // Addresses for documentation (RFC 5737), which no other test has.
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (local, peer) = ("192.0.2.55:4001", "192.0.2.56:6379");
+        let _socket = crate::redis::own_sockets::OwnSocket::open(address(local), address(peer));
+        let by_port = |lines: String| {
+            let own = OwnSockets::listed_by(Some(address(peer)));
+            let list = ClientList::parse(&Bytes::from(lines), own);
+            list.by_port().collect::<Vec<_>>()
+        };
+        let other = format!(
+            "id=1 addr=192.0.2.55:4002 laddr={peer} flags=N\nid=2 addr=/a:0 laddr=/a:0 flags=U\nid=3 flags=N\n"
+        );
+        let ours = format!("id=4 addr={local} laddr={peer} flags=N\n");
+        let elsewhere = format!("id=5 addr={local} laddr=10.0.0.9:6380 flags=N\n");
+        assert_eq!(by_port(format!("{other}{ours}")), [(6379, 1)]);
+        // The same local port, once ours and once somebody else's to another port.
+        assert_eq!(by_port(format!("{other}{ours}{elsewhere}")), [(6379, 1), (6380, 1)]);
+        // Nothing is listed as we know it: the server calls its end otherwise.
+        assert_eq!(by_port(format!("{other}{elsewhere}")), [(6379, 1)]);
     }
 
     #[test]

@@ -105,7 +105,7 @@ async fn all_connections_to_a_server_share_one_account() {
             .await
             .unwrap(),
     );
-    let mut second = Connection::new(transport, "second".into(), Arc::clone(&first.shared_ledger));
+    let mut second = Connection::new(transport, None, "second".into(), Arc::clone(&first.shared_ledger));
     let (stream, _) = listener.accept().await.unwrap();
     let _second_task = tokio::spawn(super::super::testing::play(stream, silent));
     let unanswered = second
