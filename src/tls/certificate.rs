@@ -109,14 +109,6 @@ pub fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
     shallow(certificate).is_some_and(|certificate| certificate.subject().as_raw() == certificate.issuer().as_raw())
 }
 
-/// Whether a certificate bears the name that another one gives as its issuer's. Nobody has checked a signature.
-pub fn bears_issuer_of(certificate: &CertificateDer<'_>, other: &CertificateDer<'_>) -> bool {
-    match (shallow(certificate), shallow(other)) {
-        (Some(certificate), Some(other)) => certificate.subject().as_raw() == other.issuer().as_raw(),
-        _ => false,
-    }
-}
-
 /// Shortest RSA key that verifies anything: what NIST SP 800-57 part 1 asks for since 2014, and what rustls takes.
 pub const MIN_RSA_BITS: usize = 2048;
 
