@@ -57,12 +57,24 @@ pub fn in_words(facts: Option<&TlsFacts>, skips_verification: bool, now: Instant
     } else {
         pieces.push("no handshake yet".to_owned());
     }
-    if skips_verification {
-        pieces.push("verification is switched off".to_owned());
-    }
+    let skipped = skipped_in_words(skips_verification);
+    pieces.extend(Some(skipped.text).filter(|text| !text.is_empty()));
     Words {
         text: pieces.join(", "),
         is_bad,
+    }
+}
+
+/// That nobody verifies, where that is so.
+pub fn skipped_in_words(skips_verification: bool) -> Words {
+    let text = if skips_verification {
+        "verification is switched off"
+    } else {
+        ""
+    };
+    Words {
+        text: text.to_owned(),
+        is_bad: skips_verification,
     }
 }
 
