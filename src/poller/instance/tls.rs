@@ -93,7 +93,6 @@ mod tests {
     use super::*;
     use crate::config::{Environment, load_str};
     use crate::snapshot::SnapshotStore;
-    use std::path::Path;
     use std::sync::Arc;
 
     /// A failure that goes on is told once; one that is mended and followed by another one is told again, although both are of TLS.
