@@ -82,7 +82,7 @@ static CONNECTION_INFO: Descriptor = Descriptor::new(
 static VERIFIED: Descriptor = Descriptor::new(
     MetricKind::Gauge,
     "redis_tls_verified",
-    "1 when the certificates of our last handshake verify (authority, name, dates), 0 when they do not, whether or not verification is \
+    "1 when the certificates of our last handshake verify (authority, name, dates) and the server has their key, 0 when not, whether or not verification is \
      switched off: see redis_tls_verification_skipped. Absent when none were shown.",
     "this exporter: TLS handshake",
 );

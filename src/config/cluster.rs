@@ -58,7 +58,8 @@ impl ClusterConfig {
         shown_address(&self.seeds, &self.template.address)
     }
 
-    /// Whether its nodes are sent a user or a password.
+    /// Whether its nodes are sent a user or a password. A client certificate does not count: its key is never sent, and what it signs holds for
+    /// one handshake alone (RFC 8446, section 4.4.3), so that a stranger learns the name in it at most.
     pub fn has_credentials(&self) -> bool {
         self.template.username.is_some() || self.template.password != PasswordSource::None
     }

@@ -10,6 +10,7 @@ use super::problem::Place;
 use super::schema::MAX_PATH_BYTES;
 use super::types::{Address, Endpoint};
 use crate::tls::files::{TlsFileError, certificates, private_key};
+use crate::tls::provider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
@@ -233,14 +234,13 @@ pub(super) fn misfit(pair: &ClientCertificate) -> Option<&'static str> {
     let (Ok(chain), Ok(key)) = (certificates(&pair.cert_file), private_key(&pair.key_file)) else {
         return None;
     };
-    let provider = rustls::crypto::ring::default_provider();
-    match CertifiedKey::from_der(chain, key, &provider) {
+    match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(_) => None,
         Err(rustls::Error::InconsistentKeys(_)) => Some(
             "does not belong to the certificate of `cert_file`; servers that ask for one refuse it until both files belong together",
         ),
         Err(_) => Some(
-            "makes no usable pair with `cert_file`: the certificate is of X.509 version 1 (made without extensions) or broken, or the key is of a kind that is not known (RSA, ECDSA on P-256, P-384 or P-521, Ed25519)",
+            "makes no usable pair with `cert_file`: the certificate is of X.509 version 1 (made without extensions) or broken, or the key is of a kind that is not known (RSA, ECDSA on P-256 or P-384, Ed25519)",
         ),
     }
 }

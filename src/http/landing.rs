@@ -165,11 +165,15 @@ fn sessions_in_words(details: &InstanceDetails, now: Instant) -> String {
     words.join(", ")
 }
 
-/// Version, verdict and the end of the certificate; nothing where TLS is not spoken, or nobody looks.
+/// Version, verdict and the end of the certificate; nothing where TLS is not spoken. That verification is switched off stands there whoever
+/// looks at certificates.
 fn tls_in_words(config: &InstanceConfig, details: &InstanceDetails, now: Instant) -> tls::Words {
+    if !config.speaks_tls() {
+        return tls::Words::default();
+    }
     let is_on = config.collectors.get(COLLECTOR).copied().unwrap_or(true);
     if !config.address.tls || !is_on {
-        return tls::Words::default();
+        return tls::skipped_in_words(config.tls.insecure_skip_verify);
     }
     tls::in_words(
         details.tls.as_ref(),
@@ -276,6 +280,37 @@ mod tests {
             state_in_words(&details(Some(Reason::Refused), failed())),
             "refuses connections"
         );
+    }
+
+    #[test]
+    fn that_nobody_verifies_stands_there_whoever_looks_at_certificates() {
+        let words = |instance: &str| {
+            let text = format!("instances: [{{ {instance} }}]");
+            let nothing = crate::config::Environment::of_pairs(&[]);
+            let loaded = crate::config::load_str(&text, "f", std::path::Path::new(""), &nothing).unwrap();
+            let words = tls_in_words(&loaded.config.instances[0], &InstanceDetails::default(), Instant::now());
+            (words.text, words.is_bad)
+        };
+        let off = ("verification is switched off".to_owned(), true);
+        let skipped = "tls: { insecure_skip_verify: on }";
+        assert_eq!(
+            words(&format!("address: 'rediss://a', {skipped}, collectors: {{ tls: off }}")),
+            off
+        );
+        assert_eq!(
+            words(&format!("address: 'redis://a', scan_from: ['rediss://b'], {skipped}")),
+            off
+        );
+        assert_eq!(
+            words(&format!("address: 'rediss://a', {skipped}")),
+            ("no handshake yet, verification is switched off".to_owned(), true)
+        );
+        for quiet in [
+            "address: 'redis://a'",
+            "address: 'rediss://a', collectors: { tls: off }",
+        ] {
+            assert_eq!(words(quiet), (String::new(), false), "{quiet}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::collectors::{Server, SessionKnowledge, operations};
 use crate::config::{InstanceConfig, StoreConfig, ValidatedConfig};
 use crate::metric::Samples;
 use crate::redis::capabilities::Capabilities;
-use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, TlsHandshake, Unavailable};
+use crate::redis::{Connection, Connector, Handshake, Reason, RedisError, TlsHandshake, TlsReason, Unavailable};
 use crate::snapshot::details::{CollectorFacts, InstanceDetails};
 use crate::snapshot::{InstanceSnapshot, Registration, Section, SectionKey, SnapshotStore};
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,8 +151,9 @@ pub struct Instance {
     previous_refusals: Option<f64>,
     /// The last INFO batch failed. A PING that succeeds meanwhile does not end that failure in the log.
     info_failing: bool,
-    /// The failure that the log was told about last; `None` once it was told that Redis answers.
-    logged_failure: Option<Option<Reason>>,
+    /// The failure that the log was told about last; an inner `None` once it was told that Redis answers. TLS fails for reasons that somebody else
+    /// mends each time, a new certificate of the wrong authority behind one that has expired.
+    logged_failure: Option<Option<(Reason, Option<TlsReason>)>>,
     /// INFO was left out because there was no connection; it is due as soon as there is one.
     info_owed: bool,
     /// Commands that are not to be had here and were logged as such.

@@ -175,9 +175,19 @@ impl Connector {
         new
     }
 
-    /// The same connector, whose failed handshakes count as those of another one: a replica that is scanned in place of an instance is
-    /// part of that instance for whoever reads its metrics.
-    pub fn with_tls_account_of(mut self, other: &Self) -> Self {
+    /// The same connector as a part of another one's instance, as a replica is that is scanned in its place: failed handshakes count
+    /// as those of that one, and a file that hangs there is waited for, not read by one thread more at every scan.
+    pub fn beside(mut self, other: &Self) -> Self {
+        if self.password == other.password {
+            self.reading = other.reading.clone();
+        }
+        if let (Some(tls), Some(of_other)) = (&mut self.tls, &other.tls) {
+            tls.succeed(of_other);
+        }
+        self.with_tls_account_of(other)
+    }
+
+    fn with_tls_account_of(mut self, other: &Self) -> Self {
         self.tls_account = Arc::clone(&other.tls_account);
         if let Some(tls) = &mut self.tls {
             tls.count_in(Arc::clone(&other.tls_account));

@@ -17,7 +17,13 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// Most closed sockets that are remembered: with 500 instances about a hundred a second may be closed, by probes and scans.
 const MAX_REMEMBERED: usize = 1_024;
 
-/// Both ends of a socket, ours first.
+/// An address as the other side of a connection calls it as well: IPv4 that is written as IPv6 (RFC 4291, section 2.5.5.2) as what it is, and
+/// without the zone of a link, which has another number on every machine (RFC 4007).
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Both ends of a socket, ours first, each [`canonical`].
 type Ends = (SocketAddr, SocketAddr);
 
 static SOCKETS: Mutex<Sockets> = Mutex::new(Sockets {
@@ -87,7 +93,7 @@ pub struct OwnSocket {
 impl OwnSocket {
     /// Notes that a socket with these ends was opened.
     pub fn open(local: SocketAddr, peer: SocketAddr) -> Self {
-        let ends = (local, peer);
+        let ends = (canonical(local), canonical(peer));
         sockets().open(ends);
         Self { ends }
     }
@@ -126,18 +132,21 @@ pub struct OwnSockets {
 impl OwnSockets {
     /// For a list that came over a connection to `peer`; `None` for one over a unix socket.
     pub fn listed_by(peer: Option<SocketAddr>) -> Self {
-        Self { peer }
+        Self {
+            peer: peer.map(canonical),
+        }
     }
 
     /// Whose a client is, open or closed a moment ago: `addr` is its end, `laddr` the server's, as the server calls them.
     pub fn owner(&self, addr: SocketAddr, laddr: SocketAddr) -> Owner {
-        sockets().owner(addr, laddr, self.peer, Instant::now())
+        sockets().owner(canonical(addr), canonical(laddr), self.peer, Instant::now())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddrV6;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -211,5 +220,30 @@ mod tests {
         assert_eq!((own.owner(local, peer), socket.peer()), (Owner::This, peer));
         drop(socket);
         assert_eq!(own.owner(local, peer), Owner::This);
+    }
+
+    #[test]
+    fn a_socket_is_ours_however_its_address_is_written() {
+        let zoned = |text: &str, zone| match address(text) {
+            SocketAddr::V6(address) => SocketAddr::V6(SocketAddrV6::new(*address.ip(), address.port(), 0, zone)),
+            other => other,
+        };
+        let table = [
+            (address("[::ffff:192.0.2.78]:4001"), address("192.0.2.78:4001")),
+            (address("192.0.2.79:4001"), address("[::ffff:192.0.2.79]:4001")),
+            (zoned("[fe80::78]:4001", 2), address("[fe80::78]:4001")),
+        ];
+        for (local, listed) in table {
+            let peer = address("[::ffff:192.0.2.99]:6390");
+            let _socket = OwnSocket::open(local, peer);
+            let own = OwnSockets::listed_by(Some(address("192.0.2.99:6390")));
+            for (server, owner) in [
+                ("192.0.2.99:6390", Owner::This),
+                ("[::ffff:192.0.2.99]:6390", Owner::This),
+                ("10.0.0.9:6379", Owner::ThisIfTranslated),
+            ] {
+                assert_eq!(own.owner(listed, address(server)), owner, "{listed} {server}");
+            }
+        }
     }
 }

@@ -1,18 +1,12 @@
 //! What our TLS handshakes with a server showed, and how it is said to people.
 
 use crate::redis::{TlsHandshake, TlsReason};
-use crate::tls::certificate::ChainValidity;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::tls::certificate::{ChainValidity, DAY_SECONDS, shown_date, shown_distance};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// From so few days on the end of a certificate is something to be looked at: what renews them by itself does so a third of their life before,
-/// which is 30 days of the usual 90.
-const SOON_DAYS: u64 = 14;
-
-/// Seconds of a day.
-const DAY_SECONDS: i64 = 86_400;
-
-/// Last second that RFC 3339, and X.509, can write: the end of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
+/// From so few seconds on (14 days) the end of a certificate is something to be looked at: what renews them by itself does so a third of their life
+/// before, which is 30 days of the usual 90.
+const SOON_SECONDS: i64 = 14 * DAY_SECONDS;
 
 /// Seconds since 1970 by this machine's clock.
 pub fn unix_now() -> i64 {
@@ -57,12 +51,24 @@ pub fn in_words(facts: Option<&TlsFacts>, skips_verification: bool, now: Instant
     } else {
         pieces.push("no handshake yet".to_owned());
     }
-    if skips_verification {
-        pieces.push("verification is switched off".to_owned());
-    }
+    let skipped = skipped_in_words(skips_verification);
+    pieces.extend(Some(skipped.text).filter(|text| !text.is_empty()));
     Words {
         text: pieces.join(", "),
         is_bad,
+    }
+}
+
+/// That nobody verifies, where that is so.
+pub fn skipped_in_words(skips_verification: bool) -> Words {
+    let text = if skips_verification {
+        "verification is switched off"
+    } else {
+        ""
+    };
+    Words {
+        text: text.to_owned(),
+        is_bad: skips_verification,
     }
 }
 
@@ -101,28 +107,20 @@ pub fn end_in_words(certificates: ChainValidity, unix_seconds: i64) -> (String, 
     } else {
         ("certificate", leaf)
     };
+    let (distance, date) = (shown_distance(end, unix_seconds), shown_date(end));
     let left = end.saturating_sub(unix_seconds);
-    let days = left.unsigned_abs() / DAY_SECONDS.unsigned_abs();
-    let unit = if days == 1 { "day" } else { "days" };
-    let date = date(end);
     if left < 0 {
-        (format!("{what} ended {days} {unit} ago ({date})"), true)
+        (format!("{what} ended {distance} ago ({date})"), true)
     } else {
-        (format!("{what} ends in {days} {unit} ({date})"), days < SOON_DAYS)
+        (format!("{what} ends in {distance} ({date})"), left < SOON_SECONDS)
     }
-}
-
-/// `2026-12-01`
-fn date(unix_seconds: i64) -> String {
-    let seconds = u64::try_from(unix_seconds.clamp(0, LAST_SECOND)).unwrap_or_default();
-    let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
-    time.split('T').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tls::certificate::Validity;
+    use std::time::Duration;
 
     const NOW: i64 = 1_795_170_440;
 
@@ -192,6 +190,14 @@ mod tests {
             ..facts(None, None, 0)
         };
         assert_eq!(words(&stalled, false), ("the handshake fails".to_owned(), true));
+    }
+
+    #[test]
+    fn the_last_day_is_no_number_of_days() {
+        let words = |seconds| end_in_words(chain(0, 0), NOW + seconds);
+        assert_eq!(words(-1).0, "certificate ends in less than a day (2026-11-20)");
+        assert_eq!(words(1).0, "certificate ended less than a day ago (2026-11-20)");
+        assert_eq!(words(DAY_SECONDS).0, "certificate ended 1 day ago (2026-11-20)");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::files::{TlsFileError, certificates};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How long the authorities of the machine are believed without being read again. Reading them costs some milliseconds of processor
@@ -57,17 +57,8 @@ impl Authorities {
     /// read of them is left out, as every other program on this machine does.
     pub fn of_system() -> Arc<Self> {
         /// One list for the whole process, since it is the machine's and takes some hundred kilobytes.
-        static KNOWN: Mutex<Option<(Instant, Arc<Authorities>)>> = Mutex::new(None);
-        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((read_at, authorities)) = known
-            && read_at.elapsed() < SYSTEM_LIFETIME
-        {
-            return authorities;
-        }
-        // Not under the lock: a file that hangs may hang one reader, not all.
-        let authorities = Arc::new(Self::read_system());
-        *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&authorities)));
-        authorities
+        static KNOWN: SystemList = SystemList::new();
+        KNOWN.current(Self::read_system)
     }
 
     fn read_system() -> Self {
@@ -79,6 +70,46 @@ impl Authorities {
             unusable: unusable + found.errors.len(),
             origin: Origin::System,
         }
+    }
+}
+
+/// The machine's list as it was read last. Connections that break break at once, and hundreds of instances connect anew in the same moment: one
+/// of them reads, the others go on with the list as it was.
+struct SystemList {
+    known: Mutex<Option<(Instant, Arc<Authorities>)>>,
+    /// Held by whoever reads.
+    reader: Mutex<()>,
+}
+
+impl SystemList {
+    const fn new() -> Self {
+        Self {
+            known: Mutex::new(None),
+            reader: Mutex::new(()),
+        }
+    }
+
+    /// The list, read anew when it is too old and nobody else does so. Only before the first one is there, others wait for their reader.
+    fn current(&self, read: impl FnOnce() -> Authorities) -> Arc<Authorities> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = || known().filter(|(read_at, _)| read_at.elapsed() < SYSTEM_LIFETIME);
+        if let Some((_, authorities)) = fresh() {
+            return authorities;
+        }
+        let _reader = match (self.reader.try_lock(), known()) {
+            (Ok(reader), _) => reader,
+            (Err(TryLockError::Poisoned(reader)), _) => reader.into_inner(),
+            // A file that hangs may hang one reader, not all.
+            (Err(TryLockError::WouldBlock), Some((_, authorities))) => return authorities,
+            (Err(TryLockError::WouldBlock), None) => self.reader.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        // Somebody may have read while this one waited.
+        if let Some((_, authorities)) = fresh() {
+            return authorities;
+        }
+        let authorities = Arc::new(read());
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&authorities)));
+        authorities
     }
 }
 
@@ -98,6 +129,68 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &Authorities::of_system()));
         assert_eq!(first.origin, Origin::System);
         assert!(first.named.is_empty());
+    }
+
+    fn nobody() -> Authorities {
+        Authorities {
+            roots: Arc::new(RootCertStore::empty()),
+            named: Vec::new(),
+            unusable: 0,
+            origin: Origin::System,
+        }
+    }
+
+    /// All instances connect anew at once when a network was away. Reading takes tens of milliseconds of processor time and a list some
+    /// hundred kilobytes, so that hundreds of readers would miss their deadlines.
+    #[test]
+    fn many_at_once_read_once() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (list, reads) = (SystemList::new(), AtomicUsize::new(0));
+        let all = 16;
+        let (waiting, is_waited_for) = std::sync::mpsc::channel();
+        let is_waited_for = Mutex::new(is_waited_for);
+        let lists: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..all)
+                .map(|_| {
+                    let (list, reads, waiting, is_waited_for) = (&list, &reads, waiting.clone(), &is_waited_for);
+                    scope.spawn(move || {
+                        waiting.send(()).unwrap();
+                        list.current(|| {
+                            reads.fetch_add(1, Ordering::Relaxed);
+                            let is_waited_for = is_waited_for.lock().unwrap();
+                            for _ in 0..all {
+                                // Fewer when a second reader has taken some of them.
+                                let _ = is_waited_for.recv_timeout(Duration::from_secs(10));
+                            }
+                            nobody()
+                        })
+                    })
+                })
+                .collect();
+            asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(reads.into_inner(), 1);
+        assert!(lists.iter().all(|list| Arc::ptr_eq(list, &lists[0])));
+    }
+
+    #[test]
+    fn an_old_list_is_used_while_somebody_reads_and_a_reader_that_panics_hinders_nobody() {
+        let list = SystemList::new();
+        let old = Arc::new(nobody());
+        let long_ago = Instant::now().checked_sub(SYSTEM_LIFETIME).unwrap();
+        *list.known.lock().unwrap() = Some((long_ago, Arc::clone(&old)));
+        let read = list.current(|| {
+            let meanwhile = std::thread::scope(|scope| scope.spawn(|| list.current(nobody)).join().unwrap());
+            assert!(Arc::ptr_eq(&meanwhile, &old));
+            nobody()
+        });
+        assert!(!Arc::ptr_eq(&read, &old) && Arc::ptr_eq(&read, &list.current(nobody)));
+
+        let list = SystemList::new();
+        let panicked =
+            std::thread::scope(|scope| scope.spawn(|| list.current(|| panic!("on purpose"))).join().is_err());
+        let first = list.current(nobody);
+        assert!(panicked && Arc::ptr_eq(&first, &list.current(nobody)));
     }
 
     /// Figures for ARCHITECTURE.md: `cargo test --release --lib authorities -- --ignored --nocapture`.

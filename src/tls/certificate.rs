@@ -109,14 +109,6 @@ pub fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
     shallow(certificate).is_some_and(|certificate| certificate.subject().as_raw() == certificate.issuer().as_raw())
 }
 
-/// Whether a certificate bears the name that another one gives as its issuer's. Nobody has checked a signature.
-pub fn bears_issuer_of(certificate: &CertificateDer<'_>, other: &CertificateDer<'_>) -> bool {
-    match (shallow(certificate), shallow(other)) {
-        (Some(certificate), Some(other)) => certificate.subject().as_raw() == other.issuer().as_raw(),
-        _ => false,
-    }
-}
-
 /// Shortest RSA key that verifies anything: what NIST SP 800-57 part 1 asks for since 2014, and what rustls takes.
 pub const MIN_RSA_BITS: usize = 2048;
 
@@ -182,21 +174,18 @@ fn shown(name: &str) -> String {
 }
 
 /// Seconds of a day.
-const DAY_SECONDS: i64 = 24 * 60 * 60;
+pub const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// The last second of the year 9999, which ends what certificates can say (RFC 5280, section 4.1.2.5.2).
-const LAST_SECOND: u64 = 253_402_300_799;
+const LAST_SECOND: i64 = 253_402_300_799;
 
-/// `2026-11-01`, in UTC, for seconds since 1970. A time outside of 1970 to 9999 is shown as its number of seconds.
+/// `2026-11-01`, in UTC, for seconds since 1970. A time outside of 1970 to 9999, when nobody used any certificate, is shown as the first or
+/// last day of these.
 pub fn shown_date(seconds: i64) -> String {
-    match u64::try_from(seconds) {
-        Ok(since_1970) if since_1970 <= LAST_SECOND => {
-            let time = UNIX_EPOCH + Duration::from_secs(since_1970);
-            let mut text = humantime::format_rfc3339_seconds(time).to_string();
-            text.truncate("2026-11-01".len());
-            text
-        }
-        _ => format!("second {seconds} of 1970"),
-    }
+    let since_1970 = u64::try_from(seconds.clamp(0, LAST_SECOND)).unwrap_or_default();
+    let time = UNIX_EPOCH + Duration::from_secs(since_1970);
+    let mut text = humantime::format_rfc3339_seconds(time).to_string();
+    text.truncate("2026-11-01".len());
+    text
 }
 
 /// `19 days`, `1 day`, `less than a day` between two times, whichever is the later one.

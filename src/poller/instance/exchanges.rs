@@ -124,10 +124,11 @@ impl Instance {
             connected,
             up: error.reason.is_up() || answered_ping,
         });
-        if self.logged_failure == Some(Some(error.reason)) {
+        let failure = (error.reason, self.kept_tls_failure(error.reason));
+        if self.logged_failure == Some(Some(failure)) {
             return;
         }
-        self.logged_failure = Some(Some(error.reason));
+        self.logged_failure = Some(Some(failure));
         self.remember_error(&error.message);
         let reason = error.reason.as_label();
         let (name, address) = (&self.name, &self.config.address);

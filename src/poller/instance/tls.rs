@@ -8,7 +8,7 @@ use super::Instance;
 use crate::collectors::tls::{self, COLLECTOR};
 use crate::metric::Samples;
 use crate::poller::publish;
-use crate::redis::TlsHandshake;
+use crate::redis::{Reason, TlsHandshake, TlsReason};
 use crate::snapshot::SectionKey;
 use crate::snapshot::tls::TlsFacts;
 use std::time::Duration;
@@ -42,6 +42,12 @@ impl Instance {
             self.show_handshake(&handshake, self.config.poll.ping_stale_after);
             self.kept_handshake = Some(handshake);
         }
+    }
+
+    /// Why TLS failed on the kept connection, where that is what failed.
+    pub(super) fn kept_tls_failure(&self, reason: Reason) -> Option<TlsReason> {
+        let handshake = self.kept_handshake.as_ref().filter(|_| reason == Reason::Tls);
+        handshake.and_then(|handshake| handshake.failure)
     }
 
     fn show_handshake(&mut self, handshake: &TlsHandshake, lifetime: Duration) {
@@ -78,5 +84,52 @@ impl Instance {
             self.config.tls.insecure_skip_verify,
         );
         self.show(COLLECTOR, publish::COUNTERS, samples, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Surroundings;
+    use super::*;
+    use crate::config::{Environment, load_str};
+    use crate::snapshot::SnapshotStore;
+    use std::sync::Arc;
+
+    /// A failure that goes on is told once; one that is mended and followed by another one is told again, although both are of TLS.
+    #[tokio::test]
+    async fn each_reason_of_tls_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        for (name, text) in [("ca.pem", &certificate), ("cert.pem", &certificate), ("key.pem", &key)] {
+            std::fs::write(path(name), text).unwrap();
+        }
+        let text = "instances: [{ name: a, address: 'rediss://localhost', \
+                    tls: { ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem } }]";
+        let loaded = load_str(text, "test", folder.path(), &Environment::of_pairs(&[])).unwrap();
+        let store = Arc::new(SnapshotStore::new());
+        let surroundings = Surroundings::new(&store, &loaded.config, "a");
+        let mut instance = Instance::new(loaded.config.instances[0].clone(), surroundings);
+
+        // Nobody is contacted before all files are read.
+        std::fs::remove_file(path("ca.pem")).unwrap();
+        instance.on_ping().await;
+        instance.on_ping().await;
+        std::fs::write(path("ca.pem"), &certificate).unwrap();
+        std::fs::remove_file(path("key.pem")).unwrap();
+        instance.on_ping().await;
+        instance.on_ping().await;
+        let told: Vec<&str> = instance
+            .details
+            .errors
+            .iter()
+            .map(|error| error.sentence.as_str())
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].contains("tls.ca_file") && told[1].contains("tls.key_file"),
+            "{told:?}"
+        );
     }
 }

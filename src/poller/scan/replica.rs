@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 pub(super) async fn find<R: From<ScanReport> + Send>(task: &ScanTask, reports: &mpsc::Sender<R>) -> Option<Connector> {
     let config = &task.config;
     for address in &config.scan_from {
-        let connector = Connector::like(config, address.clone()).with_tls_account_of(&task.connector);
+        let connector = Connector::like(config, address.clone()).beside(&task.connector);
         let mut link = Link::new(config, &connector, reports, false);
         let verdict = match link.open().await {
             Err(failure) => Err(failure.error.message),

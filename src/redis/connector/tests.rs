@@ -397,6 +397,8 @@ async fn what_hangs_is_shared_by_clones_and_by_the_connector_after_a_reload() {
     assert_eq!(of_probe.connect(within(0)).await.unwrap_err().1.reason, Reason::Timeout);
     let same = connector.succeeded_by(&instance(&yaml("one.invalid", "16s")));
     assert!(same.reading.is_running().await && same.lookup.is_running().await);
+    let replica = Connector::like(&instance(&yaml("one.invalid", "15s")), same.address.clone()).beside(&connector);
+    assert!(replica.reading.is_running().await && !replica.lookup.is_running().await);
     let moved = connector.succeeded_by(&instance(&yaml("two.invalid", "15s")));
     assert!(moved.reading.is_running().await && !moved.lookup.is_running().await);
     let other = connector.succeeded_by(&instance("instances: [{name: a, address: 'redis://:p@one.invalid'}]"));

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinError;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -200,7 +201,8 @@ impl TlsClient {
             Ok(Ok(())) => None,
             Err(_) => Some((TlsReason::Handshake, stalled(place))),
             Ok(Err(error)) => Some(match (tls_error(&error), verification) {
-                (Some(rustls::Error::InvalidCertificate(_)), Some(failure)) if !self.config.insecure_skip_verify => {
+                // A signature of the handshake that does not fit is refused whatever is skipped.
+                (Some(rustls::Error::InvalidCertificate(_)), Some(failure)) => {
                     (failure.reason, place.tls(Reason::Tls, &failure))
                 }
                 (Some(error), _) => {
@@ -373,6 +375,8 @@ impl ResolvesClientCert for Identity {
 /// agreed upon before a failure.
 async fn drive(session: &mut ClientConnection, stream: &TcpStream) -> io::Result<()> {
     loop {
+        // Whoever always has something to read would never let the deadline have its turn: what is ready is no rest for tokio.
+        consume_budget().await;
         while session.wants_write() {
             stream.writable().await?;
             match session.write_tls(&mut Socket(stream)) {

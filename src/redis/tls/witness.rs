@@ -4,15 +4,14 @@ use super::TlsReason;
 use super::failure::TlsFailure;
 use crate::tls::authorities::{Authorities, Origin};
 use crate::tls::certificate::{
-    ChainValidity, bears_issuer_of, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names,
-    shown_issuer, validity,
+    ChainValidity, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names, shown_issuer, validity,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a server showed.
@@ -49,6 +48,26 @@ impl Witness {
     pub(super) fn tell(&self) -> Option<Shown> {
         take(&self.authorities);
         take(&self.shown)
+    }
+
+    /// Notes whether the server has the key of the certificate that it showed. Anybody can show one; who cannot sign with its key is not
+    /// verified, however good it is. A key that is too weak to be believed was found before.
+    fn note_proof<T>(&self, proof: Result<T, Error>) -> Result<T, Error> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Err(error), Some(shown)) = (&proof, shown.as_mut())
+            && !matches!(&shown.failure, Some(failure) if failure.reason == TlsReason::Handshake)
+        {
+            shown.failure = Some(match error {
+                Error::InvalidCertificate(CertificateError::BadSignature) => TlsFailure {
+                    reason: TlsReason::Handshake,
+                    what: "the server shows a certificate and does not have its key".to_owned(),
+                    advice: "check who answers at this address, and that `tls-key-file` of the server belongs to its `tls-cert-file`"
+                        .to_owned(),
+                },
+                error => TlsFailure::of(error, &Default::default()),
+            });
+        }
+        proof
     }
 }
 
@@ -97,7 +116,7 @@ impl ServerCertVerifier for Witness {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        self.note_proof(verify_tls12_signature(message, certificate, signature, algorithms))
     }
 
     fn verify_tls13_signature(
@@ -107,7 +126,7 @@ impl ServerCertVerifier for Witness {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        self.note_proof(verify_tls13_signature(message, certificate, signature, algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -134,39 +153,38 @@ fn verify(
         check_dates(leaf, now)?;
         return Err(CertificateError::UnknownIssuer.into());
     }
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::clone(&authorities.roots), Arc::clone(provider)).build();
-    let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-    verifier.verify_server_cert(leaf, others, name, ocsp_response, now)?;
-    check_authority(&authorities.named, leaf, others, now)?;
-    check_key(leaf)
+    let verify_by = |roots: Arc<RootCertStore>| -> Result<(), Error> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+        let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
+        verifier.verify_server_cert(leaf, others, name, ocsp_response, now)?;
+        check_key(leaf)
+    };
+    let Some(over) = authorities
+        .named
+        .iter()
+        .find_map(|authority| check_dates(authority, now).err())
+    else {
+        return verify_by(Arc::clone(&authorities.roots));
+    };
+    let holding = holding(&authorities.named, now);
+    if !holding.is_empty() && verify_by(Arc::new(holding)).is_ok() {
+        return Ok(());
+    }
+    // Where it leads to one that is over, that is what is wrong; else it is whatever is wrong with all of them.
+    verify_by(Arc::clone(&authorities.roots))?;
+    Err(over)
 }
 
-/// Whether the dates of the authority itself hold, which webpki does not look at. OpenSSL does, so that every other client is turned
-/// away on the day on which a private authority expires. Of several certificates of one authority one that holds is enough.
+/// The authorities of a file whose own dates hold. webpki does not look at these; OpenSSL does, so that every other client is turned away on the
+/// day on which a private authority expires. Of several certificates of one authority one that holds is enough. Those that are over are
+/// left out rather than looked for afterwards in what the server sent: it sends what it likes, also strange certificates of the same name.
 ///
 /// The authorities of the machine are not looked at: whoever maintains that list removes them.
-fn check_authority(
-    named: &[CertificateDer<'_>],
-    leaf: &CertificateDer<'_>,
-    others: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> Result<(), Error> {
-    let mut below = leaf;
-    // No certificate stands in a chain twice.
-    for _ in 0..=others.len() {
-        let above = named.iter().filter(|authority| bears_issuer_of(authority, below));
-        let mut verdicts = above.map(|authority| check_dates(authority, now));
-        if let Some(first) = verdicts.next() {
-            let holds = first.is_ok() || verdicts.any(|verdict| verdict.is_ok());
-            return if holds { Ok(()) } else { first };
-        }
-        let Some(next) = others.iter().find(|other| bears_issuer_of(other, below)) else {
-            break;
-        };
-        below = next;
-    }
-    Ok(())
+fn holding(named: &[CertificateDer<'static>], now: UnixTime) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let holding = named.iter().filter(|authority| check_dates(authority, now).is_ok());
+    roots.add_parsable_certificates(holding.cloned());
+    roots
 }
 
 /// webpki looks only at keys that signed certificates. The server's own signs the handshake, which fails right behind this when its key

@@ -42,7 +42,7 @@ fn dates_far_away_are_read() {
     });
     let validity = validity(&endless).unwrap();
     assert_eq!(shown_date(validity.not_after), "9999-12-31");
-    assert_eq!(shown_date(validity.not_before), "second -631152000 of 1970");
+    assert_eq!(shown_date(validity.not_before), "1970-01-01");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_shown_of_names_is_bounded_and_harmless() {
 #[test]
 fn dates_and_distances_are_for_people() {
     assert_eq!(shown_date(JANUARY), "2026-01-02");
-    assert_eq!(shown_date(i64::MAX), "second 9223372036854775807 of 1970");
+    assert_eq!(shown_date(i64::MAX), "9999-12-31");
     assert_eq!(shown_distance(JANUARY, JANUARY + 19 * DAY_SECONDS + 5), "19 days");
     assert_eq!(shown_distance(JANUARY + DAY_SECONDS, JANUARY), "1 day");
     assert_eq!(shown_distance(i64::MIN, i64::MAX), "213503982334601 days");

@@ -224,7 +224,8 @@ fn a_pair_that_has_never_fitted_is_not_waited_for() {
     assert!(!read(&files.config()).unwrap_err().just_changed);
 }
 
-/// A FIFO that nobody writes to is a file on a dead share: one reader hangs, however often a connect is tried, and also behind a reload.
+/// A FIFO that nobody writes to is a file on a dead share: one reader hangs, however often a connect is tried, also behind a reload, and to
+/// a replica that is scanned.
 #[tokio::test]
 async fn a_file_that_hangs_costs_one_thread_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -239,14 +240,15 @@ async fn a_file_that_hangs_costs_one_thread_and_is_named() {
         ..TlsConfig::default()
     };
     let connector = connector(socket, config.clone());
-    let successor = connector.succeeded_by(&instance(socket, config));
-    for connector in [&connector, &connector.clone(), &successor] {
+    let successor = connector.succeeded_by(&instance(socket, config.clone()));
+    let replica = crate::redis::Connector::like(&instance(socket, config), address("127.0.0.2", 1)).beside(&successor);
+    for connector in [&connector, &connector.clone(), &successor, &replica] {
         let (handshake, error) = connector.connect(within(50)).await.unwrap_err();
         assert_eq!(error.reason, Reason::Timeout);
         assert!(error.message.contains(&path.display().to_string()), "{error}");
         assert_eq!(handshake.tls.unwrap().failure, Some(TlsReason::Other));
     }
-    assert_eq!(failures(&successor), [(TlsReason::Other, 3)], "one account");
+    assert_eq!(failures(&successor), [(TlsReason::Other, 4)], "one account");
     // The one reader takes this, and closes; a second one would get nothing.
     let pem = authority.pem.clone();
     let written = tokio::task::spawn_blocking(move || std::fs::write(&path, pem));
@@ -264,7 +266,7 @@ async fn failures_are_counted_under_one_account_until_the_endpoint_changes() {
     let connector = crate::redis::Connector::new(&instance);
     connector.connect(soon()).await.unwrap_err();
     connector.without_database().connect(soon()).await.unwrap_err();
-    let replica = crate::redis::Connector::like(&instance, address("127.0.0.2", 1)).with_tls_account_of(&connector);
+    let replica = crate::redis::Connector::like(&instance, address("127.0.0.2", 1)).beside(&connector);
     replica.connect(soon()).await.unwrap_err();
     let successor = connector.succeeded_by(&instance);
     successor.connect(soon()).await.unwrap_err();

@@ -10,6 +10,7 @@ use crate::tls::provider;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -94,6 +95,8 @@ pub(in crate::redis::tls) struct Server {
     pub(in crate::redis::tls) leaf: Made,
     pub(in crate::redis::tls) others: Vec<CertificateDer<'static>>,
     pub(in crate::redis::tls) versions: &'static [&'static SupportedProtocolVersion],
+    /// The key that it signs with, where that is not its certificate's.
+    pub(in crate::redis::tls) strange_key: Option<KeyPair>,
     /// Clients must show a certificate of this authority.
     pub(in crate::redis::tls) client_authority: Option<CertificateDer<'static>>,
 }
@@ -104,6 +107,7 @@ impl Server {
             leaf,
             others: Vec::new(),
             versions: rustls::DEFAULT_VERSIONS,
+            strange_key: None,
             client_authority: None,
         }
     }
@@ -123,8 +127,11 @@ impl Server {
         };
         let mut chain = vec![self.leaf.der.clone()];
         chain.extend(self.others.iter().cloned());
-        let key = PrivateKeyDer::try_from(self.leaf.key.serialize_der()).unwrap();
-        Arc::new(builder.with_single_cert(chain, key).unwrap())
+        let key = self.strange_key.as_ref().unwrap_or(&self.leaf.key);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let key = provider().key_provider.load_private_key(key).unwrap();
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        Arc::new(builder.with_cert_resolver(Arc::new(shown)))
     }
 
     /// Plays the script over one connection.

@@ -5,7 +5,11 @@ use crate::redis::connection::Connection;
 use crate::redis::testing::{Act, joined, send, soon};
 use crate::redis::{Command, Message, Reason, Subscriber};
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 /// A connection without login to a server that plays a script once the test says so.
 async fn standing(script: Vec<Act>) -> (Connection, Arc<Notify>, tokio::task::JoinHandle<Vec<Vec<String>>>) {
@@ -35,13 +39,40 @@ async fn tickets_are_no_data() {
     assert!(connection.is_idle_and_open());
 }
 
+/// A server may change its keys whenever it likes, and wish for new ones of ours, each of which costs computing. One that does nothing else is
+/// left, as one that breaks the protocol.
+#[tokio::test]
+async fn a_server_that_never_stops_changing_keys_is_left() {
+    let authority = authority();
+    let ca_file = file(&authority.pem);
+    let server = Server {
+        versions: &ONLY_1_3,
+        ..Server::of(issued(params("server"), &authority))
+    };
+    let acceptor = TlsAcceptor::from(server.config());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        while stream.flush().await.is_ok() {
+            stream.get_mut().1.refresh_traffic_keys().unwrap();
+        }
+    });
+    let (mut connection, _) = connected(&silent(socket, trusting(&ca_file))).await;
+    let error = connection.ping(soon()).await.unwrap_err();
+    assert_eq!(error.reason, Reason::Tls, "{error}");
+    drop(connection);
+    joined(task).await;
+}
+
 async fn is_idle_after(act: Vec<Act>) -> Connection {
     let (mut connection, go, task) = standing(act).await;
     go.notify_one();
     joined(task).await;
     let bound = soon();
     while connection.is_idle_and_open() {
-        assert!(tokio::time::Instant::now() < bound, "it is seen");
+        assert!(Instant::now() < bound, "it is seen");
         tokio::task::yield_now().await;
     }
     connection

@@ -2,7 +2,7 @@
 
 use super::kit::*;
 use crate::config::tls::{TlsConfig, TlsVersion};
-use crate::redis::testing::soon;
+use crate::redis::testing::{Act, soon};
 use crate::redis::{Phase, Reason, TlsReason};
 use crate::tls::certificate::Validity;
 use rcgen::{CertificateParams, date_time_ymd};
@@ -175,6 +175,34 @@ async fn a_bad_server_is_refused_with_its_dates_and_a_sentence() {
         }
         assert!(error.message.starts_with("rediss://127.0.0.1:"), "{error}");
         assert!(error.message.contains(": during the TLS handshake: "), "{error}");
+    }
+}
+
+/// The certificate of a server is no secret: somebody else shows it too, but cannot sign with its key. Nobody is told then that it verifies,
+/// and nothing is sent, whatever is skipped.
+#[tokio::test]
+async fn a_certificate_without_its_key_proves_nothing() {
+    let root = authority();
+    let (known, strange) = (file(&root.pem), file(&authority().pem));
+    for versions in [&ONLY_1_2, &ONLY_1_3] {
+        for (ca_file, insecure_skip_verify) in [(&known, false), (&known, true), (&strange, true)] {
+            let server = Server {
+                strange_key: Some(rcgen::KeyPair::generate().unwrap()),
+                versions,
+                ..Server::of(issued(params("server"), &root))
+            };
+            let (socket, heard) = server.plays(vec![Act::Read(1)]).await;
+            let tls = TlsConfig {
+                insecure_skip_verify,
+                ..trusting(ca_file)
+            };
+            let (tls, error) = failed(&connector(socket, tls)).await;
+            assert_eq!(error.reason, Reason::Tls, "{error}");
+            assert_eq!((tls.verified, tls.failure), (Some(false), Some(TlsReason::Handshake)));
+            assert!(tls.certificates.is_some());
+            assert!(error.message.contains("does not have its key"), "{error}");
+            assert_eq!(heard.await.unwrap(), Vec::<Vec<String>>::new());
+        }
     }
 }
 

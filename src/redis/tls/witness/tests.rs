@@ -56,6 +56,50 @@ fn one_certificate_of_an_authority_that_holds_is_enough() {
     );
 }
 
+/// What a server sends beside its certificate is its own choice: a certificate of somebody else that bears the name of its issuer leads
+/// past the authority that is over only for those who follow names.
+#[test]
+fn an_authority_that_is_over_is_not_hidden_by_a_strange_certificate() {
+    let old = {
+        let mut params = authority_params("an authority");
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self_signed(params)
+    };
+    let between = issued(authority_params("between"), &old);
+    let strange = issued(
+        authority_params("between"),
+        &self_signed(authority_params("a stranger")),
+    );
+    let leaf = issued(params("server"), &between);
+    let others = [strange.der, between.der];
+    let failure = seen(authorities(&[&old]), &leaf.der, &others).failure.unwrap();
+    assert_eq!(failure.reason, TlsReason::Expired, "{failure:?}");
+    let another = self_signed(authority_params("another"));
+    let failure = seen(authorities(&[&old, &another]), &leaf.der, &others)
+        .failure
+        .unwrap();
+    assert_eq!(failure.reason, TlsReason::Expired, "{failure:?}");
+}
+
+#[test]
+fn an_authority_that_is_over_is_no_reason_for_what_does_not_depend_on_it() {
+    let old = {
+        let mut params = authority_params("old");
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self_signed(params)
+    };
+    let authority = authority();
+    let leaf = issued(params("server"), &authority);
+    assert!(seen(authorities(&[&old, &authority]), &leaf.der, &[]).failure.is_none());
+    for trusted in [
+        authorities(&[&old]),
+        authorities(&[&old, &self_signed(authority_params("x"))]),
+    ] {
+        let failure = seen(trusted, &leaf.der, &[]).failure.unwrap();
+        assert_eq!(failure.reason, TlsReason::UnknownCa, "{failure:?}");
+    }
+}
+
 #[test]
 fn a_verifier_is_used_up_by_one_handshake() {
     let authority = authority();
