@@ -52,6 +52,16 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
         "/nothing/here",
         "/health/",
         "//health",
+        "/HEALTH",
+        "/%68ealth",
+        "/health%2F",
+        "/health;a",
+        "/health/../metrics",
+        "/-/healthy/",
+        "/api/health",
+        "/api/-/ready",
+        "http://x/metrics",
+        "http://health",
         "/metrics?a=%ff",
         "*",
     ];
@@ -72,6 +82,12 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
         let status = server.ask("GET", path, RIGHT).await.status;
         assert_ne!(status, 401, "{path}");
     }
+    let old = server.request("GET /metrics HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.status, 401);
+    let tunnel = server
+        .request("CONNECT health:443 HTTP/1.1\r\nHost: health\r\n\r\n")
+        .await;
+    assert_eq!(tunnel.status, 401);
     for path in ["/health", "/-/healthy", "/-/ready"] {
         for header in ["", WRONG, RIGHT] {
             assert_eq!(server.ask("GET", path, header).await.status, 200, "{path}");
@@ -80,7 +96,7 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
     let text = server.ask("GET", "/metrics", RIGHT).await.text();
     assert!(text.contains("fixture_hits_total"));
     assert!(
-        text.contains("_requests_total{method=\"GET\",route=\"/metrics\",code=\"401\"} 4"),
+        text.contains("_requests_total{method=\"GET\",route=\"/metrics\",code=\"401\"} 7"),
         "{text}"
     );
     assert!(!text.contains("hunter2") && !text.contains("scraper"));

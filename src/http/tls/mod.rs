@@ -229,7 +229,9 @@ fn read<T>(
     from_text: fn(&[u8]) -> Result<T, files::PemFailure>,
 ) -> Result<T, String> {
     match source {
-        PemSource::File(path) => from_file(path).map_err(|error| error.to_string()),
+        PemSource::File(path) => files::regular(path)
+            .and_then(|()| from_file(path))
+            .map_err(|error| error.to_string()),
         PemSource::Inline(text) => from_text(text.expose().as_bytes()).map_err(|error| error.to_string()),
     }
 }

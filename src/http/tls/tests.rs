@@ -145,6 +145,27 @@ fn everything_that_cannot_be_used_is_said_at_once() {
     assert_eq!(faults(&broken_certificate), ["cert"]);
 }
 
+/// Whoever opened it would wait for ever.
+#[test]
+fn a_pipe_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let source = || PemSource::File(pipe.clone());
+    let piped = WebTls {
+        certificate: source(),
+        key: source(),
+        client_auth: ClientAuth::RequireAndVerify,
+        client_ca: Some(source()),
+        ..settings()
+    };
+    let (done, outcome) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(faults(&piped)));
+    let found = outcome.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(found.unwrap(), ["cert_file", "key_file", "client_ca_file"]);
+}
+
 #[test]
 fn sessions_are_resumed_only_where_no_certificate_is_asked_for() {
     assert!(ServerTls::new(&settings()).unwrap().config.send_tls13_tickets > 0);
