@@ -6,7 +6,7 @@ use super::answer::AnswerBody;
 use super::guard::{Answering, Guarded, Phase, Progress};
 use super::routes;
 use super::tls::ServerTls;
-use super::tls::handshake::{self, Failure, Opening};
+use super::tls::handshake::{self, Failure, Opening, Turns};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -94,6 +94,7 @@ impl Default for Timeouts {
 pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeouts, shutdown: watch::Receiver<bool>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let turns = Turns::new();
     let graceful = Arc::new(GracefulShutdown::new());
     // Connections live as long as this sender, which goes when this function returns.
     let (alive, cut) = watch::channel(());
@@ -104,6 +105,7 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeout
             timeouts,
             connections: connections.clone(),
             refusals: refusals.clone(),
+            turns: turns.clone(),
             cut: cut.clone(),
             stopping: shutdown.clone(),
         };
@@ -139,6 +141,8 @@ struct Acceptor {
     /// How many connections are served now.
     connections: Arc<AtomicUsize>,
     refusals: Arc<Semaphore>,
+    /// Who computes a handshake.
+    turns: Turns,
     /// Fails when the server is gone.
     cut: watch::Receiver<()>,
     /// Turns true when the server stops.
@@ -176,8 +180,9 @@ impl Acceptor {
         let tls = self.app.parts.web.current().tls.clone();
         let Some(permit) = Permit::try_new(&self.connections, limit) else {
             if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                let turns = self.turns.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream, tls)).await;
+                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream, tls, &turns)).await;
                     drop(permit);
                 });
             }
@@ -188,6 +193,7 @@ impl Acceptor {
         let client = Client {
             app: self.app.clone(),
             progress: Arc::new(Progress::new()),
+            turns: self.turns.clone(),
         };
         let watcher = graceful.watcher();
         let (timeouts, mut cut, mut stopping) = (self.timeouts, self.cut.clone(), self.stopping.clone());
@@ -206,6 +212,7 @@ impl Acceptor {
 struct Client {
     app: Arc<App>,
     progress: Arc<Progress>,
+    turns: Turns,
 }
 
 /// Its client would not be let in any more. Nothing is answered: it is as if its handshake had failed, and a client that may come in by
@@ -275,7 +282,7 @@ impl Client {
             Err(error) => return Err((Failure::from(&error), error.to_string())),
         }
         let socket = Guarded::new(stream, timeouts, self.progress.clone());
-        let accepted = tokio::time::timeout_at(deadline, handshake::accept(socket, tls.config)).await;
+        let accepted = tokio::time::timeout_at(deadline, handshake::accept(socket, tls.config, &self.turns)).await;
         match accepted.map_err(|_| late())? {
             Ok(socket) => Ok(socket),
             Err((failure, error, socket)) => {
@@ -373,11 +380,11 @@ impl Drop for Permit {
 }
 
 /// Tells a client that there are too many connections, over TLS where that is spoken.
-async fn refuse(stream: TcpStream, tls: Option<ServerTls>) -> io::Result<()> {
+async fn refuse(stream: TcpStream, tls: Option<ServerTls>, turns: &Turns) -> io::Result<()> {
     let Some(tls) = tls else {
         return dismiss(stream, REFUSAL).await;
     };
-    match handshake::accept(stream, tls.config).await {
+    match handshake::accept(stream, tls.config, turns).await {
         Ok(socket) => dismiss(socket, REFUSAL).await,
         Err((_, error, _)) => Err(error),
     }
