@@ -219,7 +219,12 @@ fn the_web_configuration_is_named_by_flag_or_variable() {
     let variable = [("REDIS_SESSION_EXPORTER_WEB_CONFIG_FILE", "v")];
     assert_eq!(web(&["--web.config.file=w"], &variable), WebSource::File("w".into()));
     assert_eq!(web(&[], &variable), WebSource::File("v".into()));
-    assert_eq!(web(&["--web.config.file="], &[]), WebSource::Nothing);
+    // Templates of Kubernetes write nothing as an empty text.
+    assert_eq!(web(&["--web.config.file="], &variable), WebSource::Nothing);
+    assert_eq!(
+        web(&[], &[("REDIS_SESSION_EXPORTER_WEB_CONFIG_FILE", "")]),
+        WebSource::Nothing
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::names::Scope;
 use super::problem::Place;
 use super::schema::MAX_PATH_BYTES;
 use super::types::{Address, Endpoint};
-use crate::tls::files::{TlsFileError, certificates, private_key};
+use crate::tls::files::{TlsFileError, certificates, private_key, regular};
 use crate::tls::provider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -172,11 +172,9 @@ pub(super) fn subject(written: &str, is_prefixed: bool, substituted: bool) -> St
 /// # Errors
 /// What is wrong with it and what to do, to stand behind its name.
 pub(super) fn checked(path: &Path, read: fn(&Path) -> Result<(), TlsFileError>) -> Result<(), String> {
-    // Asked before opening: a pipe would make the reader wait for whoever writes to it.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err("is not a regular file; name a PEM file".to_owned());
-    }
-    read(path).map_err(|error| error.failure.to_string())
+    regular(path)
+        .and_then(|()| read(path))
+        .map_err(|error| error.failure.to_string())
 }
 
 /// Both of a pair, or neither: a level that named one alone would be joined with that of another certificate.

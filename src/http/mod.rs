@@ -3,6 +3,7 @@
 //! [`server`] accepts connections and guards them (`guard`), `routes` finds who answers, and the other files answer.
 
 mod access;
+mod admission;
 mod answer;
 mod auth;
 mod cluster_nodes;

@@ -143,6 +143,18 @@ pub(super) async fn answer(app: &App, request: &Request<Incoming>) -> Answer {
     } else {
         dispatch(app, route, request).await
     };
+    finished(app, &access, route, method, begun, answer)
+}
+
+/// Answers a request with a refusal, whatever it asks for.
+pub(super) fn refused(app: &App, request: &Request<Incoming>, status: StatusCode, sentence: &str) -> Answer {
+    let route = Route::find(request.uri().path(), &app.parts.options.telemetry_path);
+    let answer = Answer::text(status, sentence);
+    finished(app, &app.access(), route, request.method(), Instant::now(), answer)
+}
+
+/// What all answers have in common.
+fn finished(app: &App, access: &Access, route: Route<'_>, method: &Method, begun: Instant, answer: Answer) -> Answer {
     let answer = access.dressed(answer);
     let code = answer.status().as_u16();
     app.parts

@@ -1,11 +1,12 @@
 //! Accepts connections, in clear or over TLS, within limits, until it is told to stop; then lets the running answers end.
 
 use super::App;
-use super::answer::{Answer, AnswerBody};
+use super::admission::{Admission, Verdict};
+use super::answer::AnswerBody;
 use super::guard::{Answering, Guarded, Phase, Progress};
 use super::routes;
-use super::tls::handshake::{self, Failure, Opening};
-use super::tls::{Demands, ServerTls};
+use super::tls::ServerTls;
+use super::tls::handshake::{self, Failure, Opening, Turns};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -13,11 +14,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::pki_types::UnixTime;
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -91,6 +94,7 @@ impl Default for Timeouts {
 pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeouts, shutdown: watch::Receiver<bool>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let turns = Turns::new();
     let graceful = Arc::new(GracefulShutdown::new());
     // Connections live as long as this sender, which goes when this function returns.
     let (alive, cut) = watch::channel(());
@@ -101,6 +105,7 @@ pub async fn serve(listeners: Vec<TcpListener>, app: Arc<App>, timeouts: Timeout
             timeouts,
             connections: connections.clone(),
             refusals: refusals.clone(),
+            turns: turns.clone(),
             cut: cut.clone(),
             stopping: shutdown.clone(),
         };
@@ -136,6 +141,8 @@ struct Acceptor {
     /// How many connections are served now.
     connections: Arc<AtomicUsize>,
     refusals: Arc<Semaphore>,
+    /// Who computes a handshake.
+    turns: Turns,
     /// Fails when the server is gone.
     cut: watch::Receiver<()>,
     /// Turns true when the server stops.
@@ -173,8 +180,9 @@ impl Acceptor {
         let tls = self.app.parts.web.current().tls.clone();
         let Some(permit) = Permit::try_new(&self.connections, limit) else {
             if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                let turns = self.turns.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream, tls)).await;
+                    let _ = tokio::time::timeout(REFUSAL_LIMIT, refuse(stream, tls, &turns)).await;
                     drop(permit);
                 });
             }
@@ -185,7 +193,7 @@ impl Acceptor {
         let client = Client {
             app: self.app.clone(),
             progress: Arc::new(Progress::new()),
-            demands: tls.as_ref().map(|tls| tls.demands.clone()),
+            turns: self.turns.clone(),
         };
         let watcher = graceful.watcher();
         let (timeouts, mut cut, mut stopping) = (self.timeouts, self.cut.clone(), self.stopping.clone());
@@ -204,9 +212,14 @@ impl Acceptor {
 struct Client {
     app: Arc<App>,
     progress: Arc<Progress>,
-    /// What it had to show when it was opened; `None` in clear.
-    demands: Option<Demands>,
+    turns: Turns,
 }
+
+/// Its client would not be let in any more. Nothing is answered: it is as if its handshake had failed, and a client that may come in by
+/// another certificate asks again over a new connection, as Prometheus does when a kept one was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate of this connection is accepted no more")]
+struct Dismissed;
 
 impl Client {
     /// Shakes hands where TLS is spoken, and answers until one of the two ends it.
@@ -220,7 +233,7 @@ impl Client {
     ) {
         let Some(tls) = tls else {
             let socket = Guarded::new(stream, timeouts, self.progress.clone());
-            return self.converse(socket, watcher).await;
+            return self.converse(socket, Admission::in_clear(), watcher, stopping).await;
         };
         let telemetry = &self.app.parts.telemetry;
         let secured = tokio::select! {
@@ -231,7 +244,8 @@ impl Client {
         match secured {
             Ok(socket) => {
                 self.progress.enter(Phase::Head);
-                self.converse(socket, watcher).await;
+                let admission = Admission::over_tls(socket.get_ref().1.peer_certificates());
+                self.converse(socket, admission, watcher, stopping).await;
             }
             Err((failure, error)) => {
                 telemetry.tls_handshake_failed(failure.as_label());
@@ -268,7 +282,7 @@ impl Client {
             Err(error) => return Err((Failure::from(&error), error.to_string())),
         }
         let socket = Guarded::new(stream, timeouts, self.progress.clone());
-        let accepted = tokio::time::timeout_at(deadline, handshake::accept(socket, tls.config)).await;
+        let accepted = tokio::time::timeout_at(deadline, handshake::accept(socket, tls.config, &self.turns)).await;
         match accepted.map_err(|_| late())? {
             Ok(socket) => Ok(socket),
             Err((failure, error, socket)) => {
@@ -278,38 +292,67 @@ impl Client {
         }
     }
 
-    /// Answers requests.
-    async fn converse<S>(self, socket: S, watcher: Watcher)
-    where
+    /// Answers requests until the client leaves or is not to be served any more. `_watcher` is waited for when the server stops.
+    async fn converse<S>(
+        &self,
+        socket: S,
+        admission: Admission,
+        _watcher: Watcher,
+        stopping: &mut watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let mut changes = self.app.parts.web.changes();
+        let admission = &admission;
         let service = service_fn(|request| {
             let answering = Answering::begin(self.progress.clone(), self.app.parts.telemetry.request_begins());
-            async { Ok::<_, Infallible>(self.answer(request, answering).await) }
+            self.answer(admission, request, answering)
         });
         let connection = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(socket), service);
-        // What goes wrong here is the client's doing (it left, was too slow, or sent garbage), not worth a log line.
-        let _ = watcher.watch(connection).await;
+        let mut connection = pin!(connection);
+        let mut ending = false;
+        loop {
+            ending |= tokio::select! {
+                // Whoever is not let in any more is closed while it asks nothing, rather than when it asks.
+                biased;
+                _ = stopping.wait_for(|stop| *stop), if !ending => true,
+                Ok(()) = changes.changed(), if !ending => {
+                    matches!(self.verdict(admission), Verdict::Leaves | Verdict::InClear)
+                }
+                // What goes wrong here is the client's doing (it left, was too slow, or sent garbage), not worth a log line.
+                _ = connection.as_mut() => return,
+            };
+            if ending {
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+
+    /// What the client is worth under the web configuration of this moment.
+    fn verdict(&self, admission: &Admission) -> Verdict {
+        let state = self.app.parts.web.current();
+        admission.verdict(state.tls.as_ref(), Instant::now(), UnixTime::now)
     }
 
     /// An answer under the web configuration of this moment, whatever held when the connection was opened.
-    async fn answer(&self, request: Request<Incoming>, answering: Answering) -> Response<AnswerBody> {
-        let demands = self.app.parts.web.current().demands().cloned();
-        if self.demands.is_none() && demands.is_some() {
-            return Answer::text(StatusCode::BAD_REQUEST, IN_CLEAR_BY_NOW)
-                .with_header(CONNECTION, CLOSE)
-                .with_guard(answering);
-        }
-        let answer = routes::answer(&self.app, &request).await;
-        if self.demands == demands {
-            return answer.with_guard(answering);
-        }
-        // What clients must show has changed: the next request comes over a connection that has shown it.
-        answer.with_header(CONNECTION, CLOSE).with_guard(answering)
+    async fn answer(
+        &self,
+        admission: &Admission,
+        request: Request<Incoming>,
+        answering: Answering,
+    ) -> Result<Response<AnswerBody>, Dismissed> {
+        let answer = match self.verdict(admission) {
+            Verdict::Stays => routes::answer(&self.app, &request).await,
+            Verdict::Reconnects => routes::answer(&self.app, &request).await.with_header(CONNECTION, CLOSE),
+            Verdict::Leaves => return Err(Dismissed),
+            Verdict::InClear => routes::refused(&self.app, &request, StatusCode::BAD_REQUEST, IN_CLEAR_BY_NOW)
+                .with_header(CONNECTION, CLOSE),
+        };
+        Ok(answer.with_guard(answering))
     }
 }
 
@@ -337,11 +380,11 @@ impl Drop for Permit {
 }
 
 /// Tells a client that there are too many connections, over TLS where that is spoken.
-async fn refuse(stream: TcpStream, tls: Option<ServerTls>) -> io::Result<()> {
+async fn refuse(stream: TcpStream, tls: Option<ServerTls>, turns: &Turns) -> io::Result<()> {
     let Some(tls) = tls else {
         return dismiss(stream, REFUSAL).await;
     };
-    match handshake::accept(stream, tls.config).await {
+    match handshake::accept(stream, tls.config, turns).await {
         Ok(socket) => dismiss(socket, REFUSAL).await,
         Err((_, error, _)) => Err(error),
     }

@@ -12,7 +12,8 @@ use crate::config::problem::Problem;
 use crate::config::types::BasicAuth;
 use crate::config::web::WebConfig;
 use crate::telemetry::Telemetry;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A web configuration, checked in full, with everything that it names read.
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ impl WebState {
 
     /// What clients must show.
     pub(super) fn demands(&self) -> Option<&Demands> {
-        self.tls.as_ref().map(|tls| &tls.demands)
+        self.tls.as_ref().map(ServerTls::demands)
     }
 
     /// What of the protection that holds now `next` would take away, in words.
@@ -125,20 +126,25 @@ impl WebState {
 /// The state in use.
 #[derive(Debug)]
 pub struct Web {
-    current: RwLock<Arc<WebState>>,
+    current: watch::Sender<Arc<WebState>>,
 }
 
 impl Web {
     /// Begins with this state.
     pub fn new(state: WebState) -> Self {
         Self {
-            current: RwLock::new(Arc::new(state)),
+            current: watch::Sender::new(Arc::new(state)),
         }
     }
 
     /// The state of this moment.
     pub fn current(&self) -> Arc<WebState> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.borrow().clone()
+    }
+
+    /// Tells when another state is in use.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<WebState>> {
+        self.current.subscribe()
     }
 
     /// Puts a state into use, for the next request and the next connection.
@@ -146,24 +152,36 @@ impl Web {
     /// # Errors
     /// When it would take away what protects now; the old one stays. `origin` is where it came from.
     pub fn replace(&self, mut next: WebState, origin: &str) -> Result<(), ConfigErrors> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let lost = current.weakened_by(&next);
-        if !lost.is_empty() {
-            let problem = |(path, message): (&str, &str)| Problem {
-                origin: origin.to_owned(),
-                place: None,
-                path: path.to_owned(),
-                message: format!("{message}; a running server is not opened by a file, restart it to mean it"),
-            };
-            let problems = lost.into_iter().map(problem).collect();
-            return Err(ConfigErrors { problems, left_out: 0 });
-        }
-        // What is known of its users stays known, and its bucket of requests as empty as it is. It could be made once, so this fails no more.
-        if let Ok(access) = Access::replacing(&next.config, &current.access) {
-            next.access = Arc::new(access);
-        }
-        *current = Arc::new(next);
-        Ok(())
+        let mut outcome = Ok(());
+        self.current.send_if_modified(|current| {
+            let lost = current.weakened_by(&next);
+            if !lost.is_empty() {
+                outcome = Err(opened(lost, origin));
+                return false;
+            }
+            // What is known of its users stays known, and its bucket of requests as empty as it is. It could be made once, so this fails no
+            // more.
+            if let Ok(access) = Access::replacing(&next.config, &current.access) {
+                next.access = Arc::new(access);
+            }
+            *current = Arc::new(next);
+            true
+        });
+        outcome
+    }
+}
+
+/// The refusal of a state that protects less.
+fn opened(lost: Vec<(&'static str, &'static str)>, origin: &str) -> ConfigErrors {
+    let problem = |(path, message): (&str, &str)| Problem {
+        origin: origin.to_owned(),
+        place: None,
+        path: path.to_owned(),
+        message: format!("{message}; a running server is not opened by a file, restart it to mean it"),
+    };
+    ConfigErrors {
+        problems: lost.into_iter().map(problem).collect(),
+        left_out: 0,
     }
 }
 

@@ -24,6 +24,9 @@ pub enum PemFailure {
     /// It cannot be read; the text of the operating system.
     #[error("cannot be read ({0}); check that it exists and that this user may read it")]
     Unreadable(String),
+    /// A directory, a pipe, a device.
+    #[error("is not a regular file; name a PEM file")]
+    NotAFile,
     /// It is larger than anything that is a certificate.
     #[error("is larger than 4 MiB, which no certificate is")]
     TooLarge,
@@ -36,6 +39,21 @@ pub enum PemFailure {
     /// No key in it, or one with a passphrase.
     #[error("holds no private key in PEM; a key with a passphrase (`ENCRYPTED PRIVATE KEY`) cannot be used")]
     NoKey,
+}
+
+/// Asks before a file is opened: a pipe would make its reader wait for whoever writes to it, and a change of it is never seen. A file that
+/// does not exist is left to the reader.
+///
+/// # Errors
+/// [`TlsFileError`] when there is something else than a file.
+pub fn regular(path: &Path) -> Result<(), TlsFileError> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(TlsFileError {
+            path: path.to_owned(),
+            failure: PemFailure::NotAFile,
+        });
+    }
+    Ok(())
 }
 
 /// All certificates of a file in their order; at least one.

@@ -3,6 +3,8 @@
 use crate::prometheus::{Prometheus, SCRAPED_BOUND};
 use crate::support::certificates::{Authority, Leaf, replace};
 use crate::support::exporter::Exporter;
+use crate::support::http::https_request;
+use crate::support::tls::TlsClient;
 use crate::support::{config, redis_server::RedisServer, wait_until};
 
 /// The hash of `the-secret-password` by crypt(3).
@@ -102,4 +104,57 @@ fn prometheus_scrapes_over_mutual_tls_and_strangers_do_not() {
     let days =
         prometheus.value("(redis_session_exporter_http_certificate_not_after_timestamp_seconds - time()) / 86400");
     assert!(days.is_some_and(|days| (89.0..=90.0).contains(&days)), "{days:?}");
+}
+
+/// Its connection is kept between scrapes, and closed by us when its certificate is trusted no more: it comes back with the new one.
+#[test]
+fn prometheus_loses_no_scrape_when_its_authority_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (servers, old, new) = (Authority::new("servers"), Authority::new("old"), Authority::new("new"));
+    let leaf = Leaf::client("prometheus");
+    servers.write(folder.path(), "server-ca");
+    servers.issue(&Leaf::server()).write(folder.path(), "server");
+    old.write(folder.path(), "client-ca");
+    let of_old = old.issue(&leaf);
+    of_old.write(folder.path(), "prometheus");
+    let web = replace(
+        &at("web.yml"),
+        "tls_server_config: { cert_file: server.crt, key_file: server.key, client_auth_type: RequireAndVerifyClientCert, \
+         client_ca_file: client-ca.crt }\n",
+    );
+    let exporter = Exporter::start_with(
+        &config::fast(&[("nobody", "redis://127.0.0.1:1", "")]),
+        &[&format!("--web.config.file={}", web.display())],
+    );
+    let prometheus = Prometheus::start(&format!(
+        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
+scrape_configs:
+  - job_name: exporter
+    scheme: https
+    tls_config: {{ ca_file: {0}/server-ca.crt, server_name: localhost, cert_file: {0}/prometheus.crt, key_file: {0}/prometheus.key }}
+    static_configs: [ {{ targets: ['127.0.0.1:{1}'] }} ]
+",
+        folder.path().display(),
+        exporter.port
+    ));
+    let scrapes = || prometheus.value("count_over_time(up[5m])").unwrap_or(0.0);
+    let scraped_on = |what: &str| {
+        let before = scrapes();
+        let on = wait_until(SCRAPED_BOUND, || (scrapes() >= before + 3.0).then_some(()));
+        assert!(on.is_some(), "{what}: {}\n{}", prometheus.targets(), exporter.log());
+    };
+    let is_let_in = |client: &TlsClient| https_request(exporter.port, client, "GET", "/health", &[]).is_ok();
+    let shows = |identity| TlsClient::trusting(&servers.pem()).showing(identity);
+    let (with_old, with_new) = (shows(&of_old), shows(&new.issue(&leaf)));
+    scraped_on("the old authority");
+    replace(&at("client-ca.crt"), &format!("{}{}", old.pem(), new.pem()));
+    assert!(wait_until(SCRAPED_BOUND, || is_let_in(&with_new).then_some(())).is_some());
+    new.issue(&leaf).write(folder.path(), "prometheus");
+    scraped_on("both authorities");
+    replace(&at("client-ca.crt"), &new.pem());
+    assert!(wait_until(SCRAPED_BOUND, || (!is_let_in(&with_old)).then_some(())).is_some());
+    scraped_on("the new authority");
+    let lost = prometheus.value("min_over_time(up[5m])");
+    assert_eq!(lost, Some(1.0), "{}", prometheus.targets());
 }

@@ -297,6 +297,45 @@ fn users_change_for_the_next_request_of_an_open_connection() {
 }
 
 #[test]
+fn a_kept_connection_ends_with_the_trust_in_its_client() {
+    let verified = "client_auth_type: RequireAndVerifyClientCert, client_ca_file: client-ca.crt";
+    let bench = Bench::start("client_auth_type: NoClientCert");
+    let right = bench.client().showing(&bench.scraper);
+    let kept = |client: TlsClient| {
+        let mut kept = rotation::Kept::new(client, bench.exporter.port);
+        assert_eq!(kept.get("/metrics", "").unwrap().status, 200);
+        kept
+    };
+    // Until a change is in use the connections are served, and from then on not once more: the new demands show themselves to a new client.
+    let mut unknown = kept(bench.client());
+    bench.write_config(verified, "");
+    let strict = wait_until(READ_BOUND, || bench.get(&bench.client(), "/health").err());
+    assert!(strict.is_some(), "{}", bench.exporter.log());
+    assert!(
+        unknown.get_over_this("/metrics", "").is_err(),
+        "it never showed a certificate"
+    );
+
+    let mut known = kept(right.clone());
+    // Another authority beside it changes nothing for this client.
+    let next = Authority::new("next");
+    let both = format!("{}{}", bench.client_authority.pem(), next.pem());
+    replace(&bench.at("client-ca.crt"), &both);
+    let of_next = bench.client().showing(&next.issue(&Leaf::client("scraper")));
+    let in_use = wait_until(READ_BOUND, || bench.get(&of_next, "/health").ok());
+    assert!(in_use.is_some(), "{}", bench.exporter.log());
+    assert_eq!(known.get_over_this("/metrics", "").unwrap().status, 200);
+    replace(&bench.at("client-ca.crt"), &next.pem());
+    let strict = wait_until(READ_BOUND, || bench.get(&right, "/health").err());
+    assert!(strict.is_some(), "{}", bench.exporter.log());
+    assert!(known.get_over_this("/metrics", "").is_err(), "its authority is gone");
+    assert!(
+        known.get("/health", "").is_err(),
+        "and a new connection is refused as well"
+    );
+}
+
+#[test]
 fn a_wrong_web_configuration_stops_the_start_with_all_its_problems() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yml");

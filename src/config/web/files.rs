@@ -2,7 +2,7 @@
 
 use super::super::decode::{Decoder, Located};
 use super::PemSource;
-use crate::tls::files::{PemFailure, certificates, parse_certificates, parse_private_key, private_key};
+use crate::tls::files::{PemFailure, certificates, parse_certificates, parse_private_key, private_key, regular};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -49,7 +49,9 @@ pub(super) fn check(
 
 fn read_certificates(decoder: &mut Decoder<'_>, located: &Located<PemSource>) -> Option<Vec<CertificateDer<'static>>> {
     let read = match &located.value {
-        PemSource::File(path) => certificates(path).map_err(|error| error.failure),
+        PemSource::File(path) => regular(path)
+            .and_then(|()| certificates(path))
+            .map_err(|error| error.failure),
         PemSource::Inline(text) => parse_certificates(text.expose().as_bytes()),
     };
     noted(decoder, located, read)
@@ -57,7 +59,9 @@ fn read_certificates(decoder: &mut Decoder<'_>, located: &Located<PemSource>) ->
 
 fn read_key(decoder: &mut Decoder<'_>, located: &Located<PemSource>) -> Option<PrivateKeyDer<'static>> {
     let read = match &located.value {
-        PemSource::File(path) => private_key(path).map_err(|error| error.failure),
+        PemSource::File(path) => regular(path)
+            .and_then(|()| private_key(path))
+            .map_err(|error| error.failure),
         PemSource::Inline(text) => parse_private_key(text.expose().as_bytes()),
     };
     noted(decoder, located, read)

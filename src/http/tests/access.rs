@@ -52,6 +52,16 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
         "/nothing/here",
         "/health/",
         "//health",
+        "/HEALTH",
+        "/%68ealth",
+        "/health%2F",
+        "/health;a",
+        "/health/../metrics",
+        "/-/healthy/",
+        "/api/health",
+        "/api/-/ready",
+        "http://x/metrics",
+        "http://health",
         "/metrics?a=%ff",
         "*",
     ];
@@ -72,6 +82,12 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
         let status = server.ask("GET", path, RIGHT).await.status;
         assert_ne!(status, 401, "{path}");
     }
+    let old = server.request("GET /metrics HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.status, 401);
+    let tunnel = server
+        .request("CONNECT health:443 HTTP/1.1\r\nHost: health\r\n\r\n")
+        .await;
+    assert_eq!(tunnel.status, 401);
     for path in ["/health", "/-/healthy", "/-/ready"] {
         for header in ["", WRONG, RIGHT] {
             assert_eq!(server.ask("GET", path, header).await.status, 200, "{path}");
@@ -80,7 +96,7 @@ async fn everything_but_the_state_of_the_process_needs_credentials() {
     let text = server.ask("GET", "/metrics", RIGHT).await.text();
     assert!(text.contains("fixture_hits_total"));
     assert!(
-        text.contains("_requests_total{method=\"GET\",route=\"/metrics\",code=\"401\"} 4"),
+        text.contains("_requests_total{method=\"GET\",route=\"/metrics\",code=\"401\"} 7"),
         "{text}"
     );
     assert!(!text.contains("hunter2") && !text.contains("scraper"));
@@ -172,6 +188,36 @@ async fn access_is_replaced_as_a_whole_also_on_open_connections() {
     web.users[0].username = "another".to_owned();
     server.replace_web(web);
     assert_eq!(exchange(&mut stream, &with).await.status, 401);
+}
+
+/// TLS with a certificate of its own, and the rest as it is.
+fn over_tls(web: WebConfig) -> WebConfig {
+    WebConfig {
+        tls: Some(crate::http::tls::tests::settings()),
+        ..web
+    }
+}
+
+#[tokio::test]
+async fn what_was_opened_in_clear_ends_when_tls_is_switched_on() {
+    let server = Server::usual().await;
+    let get = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut used, mut fresh, mut asking) = (server.connect().await, server.connect().await, server.connect().await);
+    assert_eq!(exchange(&mut used, get).await.status, 200);
+    let (begin, end) = get.split_at(20);
+    asking.write_all(begin.as_bytes()).await.unwrap();
+    // The server has read it when it has answered somebody who came later.
+    assert_eq!(server.get("/health").await.status, 200);
+    server.replace_web(over_tls(strict(7)));
+    // Nobody is left who could ask in clear, without a request of theirs.
+    assert_eq!(until_closed(&mut used).await, b"");
+    assert_eq!(until_closed(&mut fresh).await, b"");
+    // But for a head that was half there, which is answered without anything in it, and with the headers of all answers.
+    let reply = exchange(&mut asking, end).await;
+    assert_eq!((reply.status, reply.header("connection")), (400, "close"));
+    assert_eq!(reply.header("x-frame-options"), "sameorigin");
+    assert!(reply.text().contains("HTTPS"), "{}", reply.text());
+    assert_eq!(until_closed(&mut asking).await, b"");
 }
 
 #[tokio::test]

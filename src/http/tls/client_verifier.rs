@@ -9,14 +9,13 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// What clients must show. Connections that were opened under other demands are closed behind their next answer.
+/// What clients must show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::http) struct Demands {
     /// `client_auth_type`
     pub(in crate::http) auth: ClientAuth,
-    /// Who may have signed the certificate, where `auth` verifies.
-    pub(in crate::http) authorities: Vec<CertificateDer<'static>>,
     /// Names of which the certificate must hold one; empty asks for none.
     pub(in crate::http) allowed_sans: Vec<String>,
 }
@@ -33,10 +32,21 @@ impl Demands {
     }
 }
 
+/// What a client that is connected is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Standing {
+    /// It would be let in again.
+    Good,
+    /// It would be let in now, and soon no more: a certificate ends.
+    Ending,
+    /// It would not be let in.
+    Refused,
+}
+
 /// The verifier of [`Demands`]. That the client has the key of the certificate that it shows is verified in every case.
 #[derive(Debug)]
-pub(super) struct ClientVerifier {
-    demands: Demands,
+pub(in crate::http) struct ClientVerifier {
+    pub(super) demands: Demands,
     /// Verifies the chain, its dates and what the certificate is for; `None` where any certificate will do.
     trust: Option<Arc<dyn ClientCertVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -61,6 +71,31 @@ impl ClientVerifier {
             trust,
             algorithms: provider.signature_verification_algorithms,
         })
+    }
+
+    /// What a client is worth that showed these certificates when it connected, its own first. `Ending` looks ahead by `foresight`.
+    pub(in crate::http) fn standing(
+        &self,
+        shown: &[CertificateDer<'_>],
+        now: UnixTime,
+        foresight: Duration,
+    ) -> Standing {
+        let Some((own, others)) = shown.split_first() else {
+            return if self.demands.require() {
+                Standing::Refused
+            } else {
+                Standing::Good
+            };
+        };
+        let is_let_in = |at| self.verify_client_cert(own, others, at).is_ok();
+        let soon = Duration::from_secs(now.as_secs()).saturating_add(foresight);
+        if !is_let_in(now) {
+            Standing::Refused
+        } else if self.trust.is_some() && !is_let_in(UnixTime::since_unix_epoch(soon)) {
+            Standing::Ending
+        } else {
+            Standing::Good
+        }
     }
 
     /// Exact comparison with names of all kinds together, as the exporter-toolkit does it.

@@ -5,13 +5,12 @@
 mod client_verifier;
 pub(super) mod handshake;
 
-pub(super) use client_verifier::Demands;
+pub(super) use client_verifier::{ClientVerifier, Demands, Standing};
 
 use crate::config::tls::TlsVersion;
 use crate::config::web::{ClientAuth, PemSource, WebTls};
 use crate::tls::certificate::validity;
 use crate::tls::files;
-use client_verifier::ClientVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
@@ -25,8 +24,8 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Debug, Clone)]
 pub(super) struct ServerTls {
     pub(super) config: Arc<ServerConfig>,
-    /// What clients must show.
-    pub(super) demands: Demands,
+    /// Holds clients against what they must show.
+    pub(super) verifier: Arc<ClientVerifier>,
     /// When our own certificate, or one of those that it is sent with, ends first, in seconds since 1970.
     pub(super) not_after: i64,
 }
@@ -73,10 +72,11 @@ impl ServerTls {
             return Err(faults);
         }
         let fault = |key, message| vec![Fault::new(key, message)];
-        let verifier = ClientVerifier::new(demands.clone(), roots, &provider)
+        let verifier = ClientVerifier::new(demands, roots, &provider)
             .map_err(|error| fault("client_ca_file", format!("cannot be used ({error})")))?;
+        let verifier = Arc::new(verifier);
         let mut config =
-            assemble(settings, &provider, Arc::new(verifier), chain, key).map_err(|refused| match refused {
+            assemble(settings, &provider, verifier.clone(), chain, key).map_err(|refused| match refused {
                 Refused::Settings(error) => fault(
                     "cipher_suites",
                     format!("these versions, cipher suites and curves leave nothing that can be spoken ({error})"),
@@ -90,16 +90,21 @@ impl ServerTls {
             })?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.ignore_client_order = settings.prefer_server_cipher_suites;
-        if demands.auth != ClientAuth::None {
+        if settings.client_auth != ClientAuth::None {
             // A resumed session is not verified again, so that a client whose certificate has ended would go on.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
         Ok(Self {
             config: Arc::new(config),
-            demands,
+            verifier,
             not_after,
         })
+    }
+
+    /// What clients must show.
+    pub(super) fn demands(&self) -> &Demands {
+        &self.verifier.demands
     }
 }
 
@@ -137,11 +142,15 @@ fn assemble(
 fn provider(settings: &WebTls, faults: &mut Vec<Fault>) -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     if !settings.cipher_suites.is_empty() {
-        let named = |suite: &SupportedCipherSuite| {
+        let place = |suite: &SupportedCipherSuite| {
             let name = format!("{:?}", suite.suite());
-            suite.tls13().is_some() || settings.cipher_suites.contains(&name)
+            settings.cipher_suites.iter().position(|written| *written == name)
         };
-        provider.cipher_suites.retain(named);
+        provider
+            .cipher_suites
+            .retain(|suite| suite.tls13().is_some() || place(suite).is_some());
+        // Best first, as they are written; those of TLS 1.3 stay in front and as they are.
+        provider.cipher_suites.sort_by_key(place);
         let speaks_1_2 = settings.min_version <= TlsVersion::V1_2;
         if speaks_1_2 && !provider.cipher_suites.iter().any(|suite| suite.tls13().is_none()) {
             faults.push(Fault::new(
@@ -176,9 +185,8 @@ fn curve(group: NamedGroup) -> Option<&'static str> {
 
 fn demands(settings: &WebTls, faults: &mut Vec<Fault>) -> (Demands, RootCertStore) {
     let mut roots = RootCertStore::empty();
-    let mut demands = Demands {
+    let demands = Demands {
         auth: settings.client_auth,
-        authorities: Vec::new(),
         allowed_sans: settings.client_allowed_sans.clone(),
     };
     if settings.client_auth == ClientAuth::None && !settings.client_allowed_sans.is_empty() {
@@ -201,8 +209,8 @@ fn demands(settings: &WebTls, faults: &mut Vec<Fault>) -> (Demands, RootCertStor
     match read(source, files::certificates, files::parse_certificates) {
         Err(message) => faults.push(Fault::new(key, message)),
         Ok(authorities) => {
-            for (index, authority) in authorities.iter().enumerate() {
-                if roots.add(authority.clone()).is_err() {
+            for (index, authority) in authorities.into_iter().enumerate() {
+                if roots.add(authority).is_err() {
                     let number = index + 1;
                     faults.push(Fault::new(
                         key,
@@ -210,7 +218,6 @@ fn demands(settings: &WebTls, faults: &mut Vec<Fault>) -> (Demands, RootCertStor
                     ));
                 }
             }
-            demands.authorities = authorities;
         }
     }
     (demands, roots)
@@ -222,7 +229,9 @@ fn read<T>(
     from_text: fn(&[u8]) -> Result<T, files::PemFailure>,
 ) -> Result<T, String> {
     match source {
-        PemSource::File(path) => from_file(path).map_err(|error| error.to_string()),
+        PemSource::File(path) => files::regular(path)
+            .and_then(|()| from_file(path))
+            .map_err(|error| error.to_string()),
         PemSource::Inline(text) => from_text(text.expose().as_bytes()).map_err(|error| error.to_string()),
     }
 }
@@ -248,4 +257,4 @@ fn earliest_end(chain: &[CertificateDer<'_>]) -> Result<i64, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,11 +11,11 @@ fn pair(year: i32) -> (String, String) {
     (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-fn inline(text: impl Into<String>) -> PemSource {
+pub(in crate::http) fn inline(text: impl Into<String>) -> PemSource {
     PemSource::Inline(Secret::new(text))
 }
 
-fn settings() -> WebTls {
+pub(in crate::http) fn settings() -> WebTls {
     let (certificate, key) = pair(2030);
     WebTls {
         certificate: inline(certificate),
@@ -35,6 +35,22 @@ fn suites(settings: &WebTls) -> Vec<String> {
     let tls = ServerTls::new(settings).unwrap();
     let suites = &tls.config.crypto_provider().cipher_suites;
     suites.iter().map(|suite| format!("{:?}", suite.suite())).collect()
+}
+
+#[test]
+fn the_order_of_the_list_decides_among_the_suites_of_1_2() {
+    let written = [
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    ];
+    let chosen = suites(&WebTls {
+        cipher_suites: written.map(str::to_owned).to_vec(),
+        ..settings()
+    });
+    let (first, rest) = chosen.split_at(3);
+    assert!(first.iter().all(|name| name.starts_with("TLS13_")), "{chosen:?}");
+    assert_eq!(rest, written);
 }
 
 /// The keys at fault.
@@ -127,6 +143,27 @@ fn everything_that_cannot_be_used_is_said_at_once() {
         ..settings()
     };
     assert_eq!(faults(&broken_certificate), ["cert"]);
+}
+
+/// Whoever opened it would wait for ever.
+#[test]
+fn a_pipe_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let source = || PemSource::File(pipe.clone());
+    let piped = WebTls {
+        certificate: source(),
+        key: source(),
+        client_auth: ClientAuth::RequireAndVerify,
+        client_ca: Some(source()),
+        ..settings()
+    };
+    let (done, outcome) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(faults(&piped)));
+    let found = outcome.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(found.unwrap(), ["cert_file", "key_file", "client_ca_file"]);
 }
 
 #[test]
