@@ -147,7 +147,7 @@ pub fn notes(config: &InstanceConfig, server: &Server) -> Vec<String> {
     let mut notes = Vec::new();
     match config.username.as_deref() {
         None => notes.push(format!(
-            "The configuration names no user: write `username: {DEFAULT_USER}` and its password there."
+            "The configuration names no user: write `username: {DEFAULT_USER}` (--redis.user={DEFAULT_USER}) and its password there."
         )),
         Some(EVERYBODY) => notes.push(format!(
             "The configuration names the user {EVERYBODY}, which every client is that names none, so that its rights are not touched: write \

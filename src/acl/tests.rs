@@ -127,7 +127,7 @@ fn keys_are_those_that_the_configuration_names() {
     assert_eq!(of(command("client|setname")), Vec::<&str>::new());
     let notes = notes(&config, &server).join("\n");
     assert!(
-        notes.contains("white space") && notes.contains("username: exporter"),
+        notes.contains("white space") && notes.contains("username: exporter` (--redis.user=exporter)"),
         "{notes}"
     );
 }

@@ -104,7 +104,10 @@ impl PeerTls {
     /// What to say when these instances are not verified because of a flag.
     pub(super) fn unverified_warning(&self, names: &[&str]) -> Option<String> {
         let origin = self.skip_verification.filter(|_| !names.is_empty())?;
-        Some(format!("{origin} {}.", unverified_sentence(names)))
+        Some(format!(
+            "{origin} {}.",
+            unverified_sentence(names, "--tls-ca-cert-file")
+        ))
     }
 }
 

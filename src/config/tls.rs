@@ -355,19 +355,22 @@ pub(super) fn warn_of_unverified<'a>(
         }
     }
     for ((place, path), names) in places {
-        decoder.problems.warn(place, path, unverified_sentence(&names));
+        decoder
+            .problems
+            .warn(place, path, unverified_sentence(&names, "`ca_file`"));
     }
 }
 
 /// What follows for these instances when nothing is verified, behind what switches it off.
-pub(super) fn unverified_sentence(names: &[&str]) -> String {
+/// `authority` is where the certificate's authority is named instead.
+pub(super) fn unverified_sentence(names: &[&str], authority: &str) -> String {
     let (shown, further) = names.split_at(names.len().min(MAX_NAMED));
     let further = match further.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     format!(
-        "is on for {}{further}: whoever stands between takes the server's place and reads the password; name the authority of the certificate as `ca_file` instead",
+        "is on for {}{further}: whoever stands between takes the server's place and reads the password; name the authority of the certificate as {authority} instead",
         shown.join(", ")
     )
 }

@@ -93,9 +93,9 @@ fn reason_in_words(reason: TlsReason) -> &'static str {
         TlsReason::NotYetValid => "a certificate does not hold yet",
         TlsReason::UnknownCa => "its authority is not trusted",
         TlsReason::NameMismatch => "the certificate is made out to another name",
-        TlsReason::Handshake => "the handshake fails",
+        TlsReason::Handshake => "no agreement on TLS",
         TlsReason::ClientCertificate => "the server does not accept our certificate, or we have none that can be used",
-        TlsReason::Other => "the handshake fails for another reason",
+        TlsReason::Other => "something else is wrong",
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
             },
             ..facts(None, None, 0)
         };
-        assert_eq!(words(&stalled, false), ("the handshake fails".to_owned(), true));
+        assert_eq!(words(&stalled, false), ("no agreement on TLS".to_owned(), true));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::files::{TlsFileError, certificates};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -17,8 +18,25 @@ const SYSTEM_LIFETIME: Duration = Duration::from_secs(60);
 pub enum Origin {
     /// A file of ours.
     File(PathBuf),
-    /// This machine: the usual files of the distributions, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    /// This machine: the usual files of the distributions.
     System,
+    /// What these environment variables name, in place of the machine's: `SSL_CERT_FILE`, `SSL_CERT_DIR`, or both.
+    Environment(&'static str),
+}
+
+impl Origin {
+    /// Where the authorities of the machine are read, by which of OpenSSL's variables are set. One that is set and empty counts as
+    /// rustls-native-certs has it: the file as a path that cannot be read, the folder as none.
+    fn of_variables(file: Option<&OsStr>, folders: Option<&OsStr>) -> Self {
+        let has_folders =
+            folders.is_some_and(|folders| std::env::split_paths(folders).any(|path| !path.as_os_str().is_empty()));
+        match (file.is_some(), has_folders) {
+            (true, true) => Self::Environment("SSL_CERT_FILE and SSL_CERT_DIR"),
+            (true, false) => Self::Environment("SSL_CERT_FILE"),
+            (false, true) => Self::Environment("SSL_CERT_DIR"),
+            (false, false) => Self::System,
+        }
+    }
 }
 
 /// Certificates that are trusted.
@@ -68,7 +86,10 @@ impl Authorities {
             roots,
             named: Vec::new(),
             unusable: unusable + found.errors.len(),
-            origin: Origin::System,
+            origin: Origin::of_variables(
+                std::env::var_os("SSL_CERT_FILE").as_deref(),
+                std::env::var_os("SSL_CERT_DIR").as_deref(),
+            ),
         }
     }
 }
@@ -127,7 +148,7 @@ mod tests {
     fn the_machine_is_asked_once_a_minute() {
         let first = Authorities::of_system();
         assert!(Arc::ptr_eq(&first, &Authorities::of_system()));
-        assert_eq!(first.origin, Origin::System);
+        assert!(!matches!(first.origin, Origin::File(_)));
         assert!(first.named.is_empty());
     }
 
@@ -191,6 +212,21 @@ mod tests {
             std::thread::scope(|scope| scope.spawn(|| list.current(|| panic!("on purpose"))).join().is_err());
         let first = list.current(nobody);
         assert!(panicked && Arc::ptr_eq(&first, &list.current(nobody)));
+    }
+
+    #[test]
+    fn variables_take_the_place_of_the_machine() {
+        let of = |file: Option<&str>, folders: Option<&str>| {
+            Origin::of_variables(file.map(OsStr::new), folders.map(OsStr::new))
+        };
+        assert_eq!(of(None, None), Origin::System);
+        assert_eq!(of(None, Some("")), Origin::System);
+        assert_eq!(of(None, Some(":/etc/ssl/certs")), Origin::Environment("SSL_CERT_DIR"));
+        assert_eq!(of(Some("/ca.pem"), Some(":")), Origin::Environment("SSL_CERT_FILE"));
+        assert_eq!(
+            of(Some(""), Some("/a")),
+            Origin::Environment("SSL_CERT_FILE and SSL_CERT_DIR")
+        );
     }
 
     /// Figures for ARCHITECTURE.md: `cargo test --release --lib authorities -- --ignored --nocapture`.

@@ -88,7 +88,9 @@ fn check_speaks_of_the_configured_name_and_of_the_right_that_is_missing() {
         "-config|get",
     ]);
     let config = |user: &str, name: &str| {
-        let further = format!("{user}\ncompatibility: {{ config_command: '{name}' }}\nsessions: [ {{ store: web, match: ['s:*'] }} ]");
+        let further = format!(
+            "{user}\ncompatibility: {{ config_command: '{name}' }}\nsessions: [ {{ store: web, match: ['s:*'] }} ]"
+        );
         config::fast(&[("a", &server.address(), &further)])
     };
     let ended = exporter::run_with(&["check"], &[], Some(&config("", HIDDEN)));

@@ -176,7 +176,8 @@ fn skipping_verification_names_whom_it_concerns() {
         panic!("{:?}", loaded.warnings);
     };
     assert!(
-        line.starts_with("--skip-tls-verification is on for a:6379: whoever stands between"),
+        line.starts_with("--skip-tls-verification is on for a:6379: whoever stands between")
+            && line.ends_with("as --tls-ca-cert-file instead."),
         "{line}"
     );
 }

@@ -308,19 +308,26 @@ impl Case<'_> {
 
     fn name_mismatch(&self) -> TlsFailure {
         let wanted = self.name.to_str();
-        let what = shown_host_names(self.leaf).map_or_else(
+        let (what, advice) = shown_host_names(self.leaf).map_or_else(
             || {
-                format!(
-                    "the server's certificate names no host in its subjectAltName, and so not `{wanted}` (its common name does not count)"
+                (
+                    format!(
+                        "the server's certificate names no host in its subjectAltName, and so not `{wanted}` (its common name does not count)"
+                    ),
+                    "have it issued anew with the host of the address as a subjectAltName",
                 )
             },
-            |names| format!("the server's certificate is made out to {names}, not to `{wanted}`"),
+            |names| {
+                (
+                    format!("the server's certificate is made out to {names}, not to `{wanted}`"),
+                    "set `tls.server_name` to a name of the certificate, or have it issued for the host of the address",
+                )
+            },
         );
         TlsFailure {
             reason: TlsReason::NameMismatch,
             what,
-            advice: "set `tls.server_name` to a name of the certificate, or have it issued for the host of the address"
-                .to_owned(),
+            advice: advice.to_owned(),
         }
     }
 
@@ -331,11 +338,24 @@ impl Case<'_> {
             advice: advice.to_owned(),
         };
         let trusted = self.trusted();
-        if self.authorities.roots.is_empty() && self.authorities.origin == Origin::System {
-            return failure(
-                "the server's certificate cannot be verified, since this machine has no list of certificate authorities".to_owned(),
-                "name the authority that issued it in `tls.ca_file`, or a list of authorities in SSL_CERT_FILE",
-            );
+        if self.authorities.roots.is_empty() {
+            match self.authorities.origin {
+                Origin::System => {
+                    return failure(
+                        "the server's certificate cannot be verified, since this machine has no list of certificate authorities".to_owned(),
+                        "name the authority that issued it in `tls.ca_file`, or a list of authorities in SSL_CERT_FILE",
+                    );
+                }
+                Origin::Environment(variables) => {
+                    return failure(
+                        format!(
+                            "the server's certificate cannot be verified, since no certificate authority can be read where {variables} of the environment leads"
+                        ),
+                        "mend that path, or name the authority that issued the certificate in `tls.ca_file`",
+                    );
+                }
+                Origin::File(_) => {}
+            }
         }
         if is_self_issued(self.leaf) {
             return failure(
@@ -373,6 +393,10 @@ impl Case<'_> {
                 path.display()
             ),
             Origin::System => format!("any of the {} authorities of this machine", roots.len()),
+            Origin::Environment(variables) => format!(
+                "any of the {} authorities where {variables} of the environment leads",
+                roots.len()
+            ),
         }
     }
 

@@ -23,6 +23,31 @@ fn seen(authorities: Authorities, leaf: &CertificateDer<'_>, others: &[Certifica
     shown
 }
 
+/// Whoever mistyped a variable is not told that the machine has no authorities.
+#[test]
+fn variables_that_lead_nowhere_are_named() {
+    let authority = authority();
+    let server = issued(params("localhost"), &authority);
+    for (origin, expected) in [
+        (Origin::System, "this machine has no list of certificate authorities"),
+        (
+            Origin::Environment("SSL_CERT_FILE"),
+            "no certificate authority can be read where SSL_CERT_FILE of the environment leads; mend that path",
+        ),
+    ] {
+        let nobody = Authorities {
+            roots: Arc::new(rustls::RootCertStore::empty()),
+            named: Vec::new(),
+            unusable: 0,
+            origin,
+        };
+        let failure = seen(nobody, &server.der, &[]).failure.unwrap();
+        let sentence = format!("{}; {}", failure.what, failure.advice);
+        assert_eq!(failure.reason, TlsReason::UnknownCa);
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+}
+
 #[test]
 fn one_certificate_of_an_authority_that_holds_is_enough() {
     let old = {
