@@ -131,7 +131,9 @@ impl<'a> Decoder<'a> {
         for (entry, child) in self.entries(field) {
             match scope.keys().iter().find(|key| **key == &*entry.key) {
                 Some(key) => {
-                    found.fields.insert(key, child);
+                    // A word of ours is no secret, capital letters or not.
+                    let path = joined(&field.path, key);
+                    found.fields.insert(key, Field { path, ..child });
                 }
                 None => self.refuse_key(field, entry, scope),
             }
