@@ -96,7 +96,7 @@ fn bad_certificates(stage: &mut Stage, root: &Authority, ca: &str) {
             "name-in-subject-only",
             Leaf::nameless_server(),
             "name_mismatch",
-            &["127.0.0.1", "server_name"],
+            &["127.0.0.1", "subjectAltName", "issued anew"],
         ),
     ];
     for (name, leaf, reason, words) in cases {
