@@ -146,6 +146,10 @@ impl Line {
 pub fn notes(config: &InstanceConfig, server: &Server) -> Vec<String> {
     let mut notes = Vec::new();
     match config.username.as_deref() {
+        None if config.address.tls && config.tls.client_certificate.is_some() => notes.push(format!(
+            "The configuration names no user. Where the server takes it from our certificate (`tls-auth-clients-user`), put that name in place of \
+             {DEFAULT_USER}; else write `username: {DEFAULT_USER}` (--redis.user={DEFAULT_USER}) and its password there."
+        )),
         None => notes.push(format!(
             "The configuration names no user: write `username: {DEFAULT_USER}` (--redis.user={DEFAULT_USER}) and its password there."
         )),

@@ -155,3 +155,20 @@ fn libraries_that_may_be_recognised_may_be_looked_at() {
     }
     assert!(!line.contains("%R~* "), "{line}");
 }
+
+#[test]
+fn a_certificate_may_be_the_user() {
+    let mut config = (*instance("address: 'rediss://a:1'")).clone();
+    let server = parse("valkey-9.1").unwrap();
+    let said = |config: &InstanceConfig| notes(config, &server).first().cloned().unwrap();
+    assert!(said(&config).starts_with("The configuration names no user: write `username: exporter`"));
+    config.tls.client_certificate = Some(crate::config::tls::ClientCertificate {
+        cert_file: "client.pem".into(),
+        key_file: "client.key".into(),
+    });
+    let note = said(&config);
+    assert!(
+        note.contains("takes it from our certificate (`tls-auth-clients-user`)"),
+        "{note}"
+    );
+}
