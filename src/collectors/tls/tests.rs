@@ -7,12 +7,12 @@ use std::time::Duration;
 
 /// Valkey 9.1.2 with a TLS port: two clients at it, one at the plain port, one over the unix socket, and the link to its primary.
 const CLIENTS: &str = "id=6 addr=127.0.0.1:57372 laddr=127.0.0.1:16435 fd=12 name= age=0 idle=0 flags=N capa= db=0 sub=0 cmd=client|list \
-user=default redir=-1 resp=2 lib-name= lib-ver= tot-net-in=26 tot-net-out=0 tot-cmds=0\nid=7 addr=[/tmp/t/m.sock:0]:0 \
-laddr=[/tmp/t/m.sock:0]:0 fd=12 name= age=0 idle=0 flags=U db=0 user=default\nid=8 addr=10.0.0.9:40112 laddr=10.0.0.2:16434 fd=13 \
+user=default redir=-1 resp=2 lib-name= lib-ver= tot-net-in=26 tot-net-out=0 tot-cmds=0\nid=7 addr=[/run/redis/m.sock:0]:0 \
+laddr=[/run/redis/m.sock:0]:0 fd=12 name= age=0 idle=0 flags=U db=0 user=default\nid=8 addr=10.0.0.9:40112 laddr=10.0.0.2:16434 fd=13 \
 name=web age=9 idle=1 flags=N db=0 user=app\nid=9 addr=[fd00::9]:40113 laddr=[fd00::2]:16434 fd=14 name=web age=9 idle=1 flags=S \
 db=0 user=app\nid=10 addr=10.0.0.1:6379 laddr=10.0.0.2:50112 fd=15 name= age=9 idle=0 flags=M db=0 user=(superuser)\n";
 
-const INFO: &str = "redis_version:7.2.4\r\nrun_id:a\r\nlistener0:name=tcp,bind=*,port=16435\r\nlistener1:name=unix,bind=/tmp/t/m.sock\r\n\
+const INFO: &str = "redis_version:7.2.4\r\nrun_id:a\r\nlistener0:name=tcp,bind=*,port=16435\r\nlistener1:name=unix,bind=/run/redis/m.sock\r\n\
 listener2:name=tls,bind=*,port=16434\r\nconnected_clients:4\r\n";
 
 fn scene(info: &str) -> Scene {
