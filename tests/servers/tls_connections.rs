@@ -81,7 +81,7 @@ fn lists(server: &RedisServer) -> (u64, u64) {
 #[test]
 fn five_hundred_clients_are_counted_by_the_port_at_which_they_came_in() {
     const TLS: usize = 210;
-    const PLAIN: usize = 269;
+    const PLAIN: usize = 270;
     const UNIX: usize = 20;
     let scene = Scene::start();
     let server = &scene.server;
@@ -146,7 +146,7 @@ fn five_hundred_clients_are_counted_by_the_port_at_which_they_came_in() {
     let elapsed = started.elapsed();
     let (calls, microseconds) = lists(server);
     println!("{calls} lists in {elapsed:?}, {microseconds} µs of the server");
-    // Each of the three instances lists 499 clients every 0.75 s at most, and the fewer afterwards every half second.
+    // Each of the three instances lists 500 clients every 0.75 s at most, and the fewer afterwards every half second.
     let most = 3.0 * (elapsed.as_secs_f64() / 0.45 + 2.0);
     assert!((calls as f64) < most, "{calls} lists in {elapsed:?}");
 }
