@@ -17,6 +17,8 @@ use super::problem::{ConfigErrors, Problems};
 use super::tls::TlsVersion;
 use super::tree::MAX_FILE_BYTES;
 use super::types::{BasicAuth, Secret};
+use crate::tls::files::{self as pem, PemFailure, TlsFileError};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +74,37 @@ pub enum PemSource {
     File(PathBuf),
     /// In the web configuration itself. A key among others, so it is never shown.
     Inline(Secret),
+}
+
+impl PemSource {
+    /// The certificates that stand there, at least one. May block.
+    ///
+    /// # Errors
+    /// [`PemFailure`] when there is none, when what is there is damaged, and for a file that is no regular one or cannot be read.
+    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, PemFailure> {
+        self.read(pem::certificates, pem::parse_certificates)
+    }
+
+    /// The private key that stands there. May block.
+    ///
+    /// # Errors
+    /// As [`PemSource::certificates`].
+    pub fn private_key(&self) -> Result<PrivateKeyDer<'static>, PemFailure> {
+        self.read(pem::private_key, pem::parse_private_key)
+    }
+
+    fn read<T>(
+        &self,
+        from_file: fn(&Path) -> Result<T, TlsFileError>,
+        from_text: fn(&[u8]) -> Result<T, PemFailure>,
+    ) -> Result<T, PemFailure> {
+        match self {
+            Self::File(path) => pem::regular(path)
+                .and_then(|()| from_file(path))
+                .map_err(|error| error.failure),
+            Self::Inline(text) => from_text(text.expose().as_bytes()),
+        }
+    }
 }
 
 /// `client_auth_type`: what is asked of clients.

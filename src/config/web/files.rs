@@ -2,8 +2,7 @@
 
 use super::super::decode::{Decoder, Located};
 use super::PemSource;
-use crate::tls::files::{PemFailure, certificates, parse_certificates, parse_private_key, private_key, regular};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use crate::tls::files::PemFailure;
 use rustls::sign::CertifiedKey;
 
 /// Reads what is named and notes what is wrong with it.
@@ -13,10 +12,10 @@ pub(super) fn check(
     key: Option<&Located<PemSource>>,
     authority: Option<&Located<PemSource>>,
 ) {
-    let chain = certificate.and_then(|located| read_certificates(decoder, located));
-    let private = key.and_then(|located| read_key(decoder, located));
+    let chain = certificate.and_then(|located| noted(decoder, located, located.value.certificates()));
+    let private = key.and_then(|located| noted(decoder, located, located.value.private_key()));
     if let Some(located) = authority {
-        let roots = read_certificates(decoder, located).unwrap_or_default();
+        let roots = noted(decoder, located, located.value.certificates()).unwrap_or_default();
         let mut store = rustls::RootCertStore::empty();
         for (index, root) in roots.into_iter().enumerate() {
             if store.add(root).is_err() {
@@ -45,26 +44,6 @@ pub(super) fn check(
             decoder.problems.add(certificate.place, &certificate.path, message);
         }
     }
-}
-
-fn read_certificates(decoder: &mut Decoder<'_>, located: &Located<PemSource>) -> Option<Vec<CertificateDer<'static>>> {
-    let read = match &located.value {
-        PemSource::File(path) => regular(path)
-            .and_then(|()| certificates(path))
-            .map_err(|error| error.failure),
-        PemSource::Inline(text) => parse_certificates(text.expose().as_bytes()),
-    };
-    noted(decoder, located, read)
-}
-
-fn read_key(decoder: &mut Decoder<'_>, located: &Located<PemSource>) -> Option<PrivateKeyDer<'static>> {
-    let read = match &located.value {
-        PemSource::File(path) => regular(path)
-            .and_then(|()| private_key(path))
-            .map_err(|error| error.failure),
-        PemSource::Inline(text) => parse_private_key(text.expose().as_bytes()),
-    };
-    noted(decoder, located, read)
 }
 
 /// What was read, or a problem.

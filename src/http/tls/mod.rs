@@ -10,7 +10,7 @@ pub(super) use client_verifier::{ClientVerifier, Demands, Standing};
 use crate::config::tls::TlsVersion;
 use crate::config::web::{ClientAuth, PemSource, WebTls};
 use crate::tls::certificate::validity;
-use crate::tls::files;
+use crate::tls::files::PemFailure;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
@@ -52,11 +52,15 @@ impl ServerTls {
         let mut faults = Vec::new();
         let certificate_key = key_of(&settings.certificate, "cert_file", "cert");
         let key_key = key_of(&settings.key, "key_file", "key");
-        let chain = read(&settings.certificate, files::certificates, files::parse_certificates)
-            .map_err(|message| faults.push(Fault::new(certificate_key, message)))
+        let chain = settings
+            .certificate
+            .certificates()
+            .map_err(|failure| faults.push(Fault::new(certificate_key, described(&settings.certificate, &failure))))
             .ok();
-        let key = read(&settings.key, files::private_key, files::parse_private_key)
-            .map_err(|message| faults.push(Fault::new(key_key, message)))
+        let key = settings
+            .key
+            .private_key()
+            .map_err(|failure| faults.push(Fault::new(key_key, described(&settings.key, &failure))))
             .ok();
         let not_after = chain.as_deref().and_then(|chain| {
             earliest_end(chain)
@@ -206,8 +210,8 @@ fn demands(settings: &WebTls, faults: &mut Vec<Fault>) -> (Demands, RootCertStor
         return (demands, roots);
     };
     let key = key_of(source, "client_ca_file", "client_ca");
-    match read(source, files::certificates, files::parse_certificates) {
-        Err(message) => faults.push(Fault::new(key, message)),
+    match source.certificates() {
+        Err(failure) => faults.push(Fault::new(key, described(source, &failure))),
         Ok(authorities) => {
             for (index, authority) in authorities.into_iter().enumerate() {
                 if roots.add(authority).is_err() {
@@ -223,16 +227,11 @@ fn demands(settings: &WebTls, faults: &mut Vec<Fault>) -> (Demands, RootCertStor
     (demands, roots)
 }
 
-fn read<T>(
-    source: &PemSource,
-    from_file: fn(&std::path::Path) -> Result<T, files::TlsFileError>,
-    from_text: fn(&[u8]) -> Result<T, files::PemFailure>,
-) -> Result<T, String> {
+/// A failure with the file that it is about.
+fn described(source: &PemSource, failure: &PemFailure) -> String {
     match source {
-        PemSource::File(path) => files::regular(path)
-            .and_then(|()| from_file(path))
-            .map_err(|error| error.to_string()),
-        PemSource::Inline(text) => from_text(text.expose().as_bytes()).map_err(|error| error.to_string()),
+        PemSource::File(path) => format!("{}: {failure}", path.display()),
+        PemSource::Inline(_) => failure.to_string(),
     }
 }
 
