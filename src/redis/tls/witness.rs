@@ -4,7 +4,8 @@ use super::TlsReason;
 use super::failure::TlsFailure;
 use crate::tls::authorities::{Authorities, Origin};
 use crate::tls::certificate::{
-    ChainValidity, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names, shown_issuer, validity,
+    ChainValidity, Validity, has_weak_key, is_self_issued, shown_date, shown_distance, shown_host_names, shown_issuer,
+    validity,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -250,12 +251,9 @@ impl Case<'_> {
     }
 
     /// Whose certificate it is whose dates do not hold, with the given date of it.
-    fn whose(
-        &self,
-        date: impl Fn(&CertificateDer<'_>) -> Option<i64>,
-        fails: impl Fn(i64) -> bool,
-    ) -> (&str, Option<i64>) {
-        let failing = |certificate: &CertificateDer<'_>| date(certificate).filter(|seconds| fails(*seconds));
+    fn whose(&self, date: fn(Validity) -> i64, fails: impl Fn(i64) -> bool) -> (&str, Option<i64>) {
+        let failing =
+            |certificate: &CertificateDer<'_>| validity(certificate).map(date).filter(|seconds| fails(*seconds));
         if let Some(seconds) = failing(self.leaf) {
             return ("the server's certificate", Some(seconds));
         }
@@ -267,8 +265,7 @@ impl Case<'_> {
     }
 
     fn expired(&self) -> TlsFailure {
-        let not_after = |certificate: &CertificateDer<'_>| validity(certificate).map(|dates| dates.not_after);
-        let (whose, date) = self.whose(not_after, |date| date < self.now);
+        let (whose, date) = self.whose(|dates| dates.not_after, |date| date < self.now);
         let when = date.map_or_else(
             || "has expired".to_owned(),
             |date| {
@@ -287,8 +284,7 @@ impl Case<'_> {
     }
 
     fn not_yet_valid(&self) -> TlsFailure {
-        let not_before = |certificate: &CertificateDer<'_>| validity(certificate).map(|dates| dates.not_before);
-        let (whose, date) = self.whose(not_before, |date| date > self.now);
+        let (whose, date) = self.whose(|dates| dates.not_before, |date| date > self.now);
         let when = date.map_or_else(
             || "does not hold yet".to_owned(),
             |date| {
