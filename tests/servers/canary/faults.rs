@@ -179,36 +179,15 @@ impl Faults {
             "PING",
             Answer::BytesThenClose(format!("+{text}").into_bytes()),
         );
-        self.answers(
-            "another-reply",
-            &["protocol"],
-            "PING",
-            Answer::Bytes(format!("+{text}\r\n").into_bytes()),
-        );
-        self.answers(
-            "no-reply",
-            &["protocol"],
-            "PING",
-            Answer::Bytes(format!("{text}\r\n").into_bytes()),
-        );
-        self.answers(
-            "number",
-            &["protocol"],
-            "PING",
-            Answer::Bytes(format!(":{text}\r\n").into_bytes()),
-        );
-        self.answers(
-            "length",
-            &["protocol"],
-            "PING",
-            Answer::Bytes(format!("${text}\r\n").into_bytes()),
-        );
-        self.answers(
-            "nested",
-            &["protocol"],
-            "PING",
-            Answer::Bytes(format!("{}+{text}\r\n", "*1\r\n".repeat(100)).into_bytes()),
-        );
+        for (name, reply) in [
+            ("another-reply", format!("+{text}\r\n")),
+            ("no-reply", format!("{text}\r\n")),
+            ("number", format!(":{text}\r\n")),
+            ("length", format!("${text}\r\n")),
+            ("nested", format!("{}+{text}\r\n", "*1\r\n".repeat(100))),
+        ] {
+            self.answers(name, &["protocol"], "PING", Answer::Bytes(reply.into_bytes()));
+        }
         self.answers(
             "too-long",
             &["protocol"],
