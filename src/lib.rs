@@ -12,14 +12,17 @@
 //! says where things live and what is deliberately absent.
 
 pub mod acl;
+pub mod alerts;
 pub mod app;
 pub mod catalogue;
 pub mod cli;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod dashboards;
 pub mod discovery;
 pub mod exposition;
+pub mod features;
 pub mod http;
 pub mod keys;
 pub mod metric;

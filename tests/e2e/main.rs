@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alert_rules;
 mod drop_in_transcript;
 mod exceptions;
 mod migration;

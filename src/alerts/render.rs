@@ -1,0 +1,170 @@
+//! From rules to the files that Prometheus loads.
+
+use super::template::{Place, TemplateError, duration, fill};
+use super::{Alert, File, Priority, Record, Rule, Scope, Values};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Why a file of rules could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A rule of this program is written wrongly; a test finds each.
+    #[error("the rule {rule}: {source}")]
+    Rule {
+        /// Its name.
+        rule: String,
+        /// What is wrong.
+        source: TemplateError,
+    },
+    /// The YAML library refused.
+    #[error("the rules cannot be written as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+/// What Prometheus reads: groups of rules.
+#[derive(Debug, Serialize)]
+pub struct Rendered {
+    /// The groups.
+    pub groups: Vec<RenderedGroup>,
+}
+
+/// A group as Prometheus reads it.
+#[derive(Debug, Serialize)]
+pub struct RenderedGroup {
+    name: &'static str,
+    interval: String,
+    rules: Vec<RenderedRule>,
+}
+
+#[derive(Debug, Serialize)]
+struct RenderedRule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<&'static str>,
+    expr: String,
+    #[serde(rename = "for", skip_serializing_if = "String::is_empty")]
+    hold: String,
+    #[serde(rename = "keep_firing_for", skip_serializing_if = "String::is_empty")]
+    keep: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Annotations>,
+}
+
+#[derive(Debug, Serialize)]
+struct Annotations {
+    summary: String,
+    description: String,
+    remediation: String,
+    runbook_url: String,
+    dashboard_url: String,
+}
+
+/// The groups of a file with these values.
+///
+/// # Errors
+/// Only for a mistake in this program's own rules.
+pub fn groups(file: &File, values: &Values) -> Result<Rendered, RenderError> {
+    let mut groups = Vec::new();
+    for group in (file.groups)() {
+        let mut rules = Vec::new();
+        for rule in &group.rules {
+            let (name, rendered) = match rule {
+                Rule::Record(record) => (record.name.to_string(), self::record(record, values)),
+                Rule::Alert(alert) => (alert.name.to_owned(), self::alert(alert, values)),
+            };
+            rules.push(rendered.map_err(|source| RenderError::Rule { rule: name, source })?);
+        }
+        groups.push(RenderedGroup {
+            name: group.name,
+            interval: duration(group.interval, values.hurry).map_err(|source| RenderError::Rule {
+                rule: group.name.to_owned(),
+                source,
+            })?,
+            rules,
+        });
+    }
+    Ok(Rendered { groups })
+}
+
+/// A file as it is written, with a head that says where it comes from.
+///
+/// # Errors
+/// Only for a mistake in this program's own rules.
+pub fn file(file: &File, values: &Values) -> Result<String, RenderError> {
+    let yaml = serde_yaml::to_string(&groups(file, values)?)?;
+    Ok(format!(
+        "# {}\n# Written by `redis-session-exporter rules`; thresholds and selectors are set in a file of values, not here.\n{yaml}",
+        file.about
+    ))
+}
+
+fn record(record: &Record, values: &Values) -> Result<RenderedRule, TemplateError> {
+    Ok(RenderedRule {
+        record: Some(record.name.to_string()),
+        alert: None,
+        expr: fill(&record.expr, Place::Expression, values)?,
+        hold: String::new(),
+        keep: String::new(),
+        labels: record
+            .labels
+            .iter()
+            .map(|(name, value)| (*name, value.to_string()))
+            .collect(),
+        annotations: None,
+    })
+}
+
+fn alert(alert: &Alert, values: &Values) -> Result<RenderedRule, TemplateError> {
+    let text = |text: &str| fill(text, Place::Annotation(&alert.hold), values);
+    let mut labels: BTreeMap<&'static str, String> = alert
+        .labels
+        .iter()
+        .map(|(name, value)| (*name, value.to_string()))
+        .collect();
+    labels.insert("severity", alert.priority.severity().to_owned());
+    labels.insert("priority", alert.priority.as_label().to_owned());
+    labels.insert("team", alert.team.as_label().to_owned());
+    if alert.priority != Priority::None {
+        labels.insert("symptom", alert.symptom.to_owned());
+    }
+    Ok(RenderedRule {
+        record: None,
+        alert: Some(alert.name),
+        expr: fill(&alert.expr, Place::Expression, values)?,
+        hold: duration(&alert.hold, values.hurry)?,
+        keep: duration(alert.keep, values.hurry)?,
+        labels,
+        annotations: Some(Annotations {
+            summary: text(&alert.summary)?,
+            description: text(&alert.description)?,
+            remediation: text(&alert.remediation)?,
+            runbook_url: format!("{}{}", values.runbook_url, alert.name),
+            dashboard_url: dashboard_url(alert, values),
+        }),
+    })
+}
+
+/// The dashboard with its variables set to what the alert is about.
+fn dashboard_url(alert: &Alert, values: &Values) -> String {
+    let variables: &[&str] = match alert.scope {
+        Scope::Store => &["environment", "instance", "store"],
+        Scope::Instance => &["environment", "instance"],
+        Scope::Environment => &["environment"],
+        // `instance` of a target is the exporter, which no variable of a dashboard means.
+        Scope::Target | Scope::Everything => &[],
+    };
+    let query: Vec<String> = variables
+        .iter()
+        .map(|name| format!("var-{name}={{{{ $labels.{name} | urlquery }}}}"))
+        .collect();
+    let separator = if query.is_empty() { "" } else { "?" };
+    format!(
+        "{}/d/{}{separator}{}",
+        values.dashboard_url,
+        alert.dashboard.uid(),
+        query.join("&")
+    )
+}

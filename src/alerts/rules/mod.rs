@@ -1,0 +1,12 @@
+//! The rules, one file per concern.
+
+pub(super) mod availability;
+pub(super) mod exporter;
+pub(super) mod latency;
+pub(super) mod memory;
+pub(super) mod persistence;
+pub(super) mod recording;
+pub(super) mod security;
+pub(super) mod sessions;
+pub(super) mod slo;
+pub(super) mod tls;

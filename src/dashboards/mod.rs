@@ -1,0 +1,1 @@
+//! The dashboards for Grafana that fit the metrics and rules of this program.
