@@ -189,6 +189,9 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 5] = [Self::P0, Self::P1, Self::P2, Self::P3, Self::None];
+
     /// Value of the label `priority`.
     pub const fn as_label(self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
 //! From rules to the files that Prometheus loads.
 
+use super::rules::recording::CAPACITY;
 use super::template::{Place, TemplateError, duration, fill};
-use super::{Alert, File, Priority, Record, Rule, Scope, Values};
+use super::{Alert, FILES, File, Priority, Record, Rule, Scope, Values};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -71,6 +72,9 @@ pub fn groups(file: &File, values: &Values) -> Result<Rendered, RenderError> {
     for group in (file.groups)() {
         let mut rules = Vec::new();
         for rule in &group.rules {
+            if matches!(rule, Rule::Alert(alert) if !values.wants(alert)) {
+                continue;
+            }
             let (name, rendered) = match rule {
                 Rule::Record(record) => (record.name.to_string(), self::record(record, values)),
                 Rule::Alert(alert) => (alert.name.to_owned(), self::alert(alert, values)),
@@ -89,23 +93,71 @@ pub fn groups(file: &File, values: &Values) -> Result<Rendered, RenderError> {
     Ok(Rendered { groups })
 }
 
+/// All files as one, for those who load a single file: `GET /rules` and the standard output of `rules`.
+///
+/// # Errors
+/// Only for a mistake in this program's own rules.
+pub fn whole(values: &Values) -> Result<String, RenderError> {
+    let groups = all_groups(values)?;
+    Ok(format!("{ORIGIN}{}", serde_yaml::to_string(&groups)?))
+}
+
+/// A `PrometheusRule` of the Prometheus Operator with all groups.
+///
+/// # Errors
+/// Only for a mistake in this program's own rules.
+pub fn prometheus_rule(values: &Values) -> Result<String, RenderError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Manifest {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Metadata,
+        spec: Rendered,
+    }
+    #[derive(Serialize)]
+    struct Metadata {
+        name: &'static str,
+        labels: BTreeMap<&'static str, &'static str>,
+    }
+    let manifest = Manifest {
+        api_version: "monitoring.coreos.com/v1",
+        kind: "PrometheusRule",
+        metadata: Metadata {
+            name: "redis-session-exporter",
+            labels: BTreeMap::from([("app.kubernetes.io/name", "redis-session-exporter")]),
+        },
+        spec: all_groups(values)?,
+    };
+    Ok(format!("{ORIGIN}{}", serde_yaml::to_string(&manifest)?))
+}
+
+fn all_groups(values: &Values) -> Result<Rendered, RenderError> {
+    let mut all = Rendered { groups: Vec::new() };
+    for file in FILES {
+        all.groups.extend(groups(file, values)?.groups);
+    }
+    Ok(all)
+}
+
+/// Stands at the head of every file.
+const ORIGIN: &str =
+    "# Written by `redis-session-exporter rules`; thresholds and selectors are set in a file of values, not here.\n";
+
 /// A file as it is written, with a head that says where it comes from.
 ///
 /// # Errors
 /// Only for a mistake in this program's own rules.
 pub fn file(file: &File, values: &Values) -> Result<String, RenderError> {
     let yaml = serde_yaml::to_string(&groups(file, values)?)?;
-    Ok(format!(
-        "# {}\n# Written by `redis-session-exporter rules`; thresholds and selectors are set in a file of values, not here.\n{yaml}",
-        file.about
-    ))
+    Ok(format!("# {}\n{ORIGIN}{yaml}", file.about))
 }
 
 fn record(record: &Record, values: &Values) -> Result<RenderedRule, TemplateError> {
     Ok(RenderedRule {
         record: Some(record.name.to_string()),
         alert: None,
-        expr: fill(&record.expr, Place::Expression, values)?,
+        expr: with_capacities(record, fill(&record.expr, Place::Expression, values)?, values),
         hold: String::new(),
         keep: String::new(),
         labels: record
@@ -117,24 +169,52 @@ fn record(record: &Record, values: &Values) -> Result<RenderedRule, TemplateErro
     })
 }
 
+/// The capacity of each store comes from its exporter, and where that names none from the values.
+fn with_capacities(record: &Record, mut expression: String, values: &Values) -> String {
+    if record.name != CAPACITY {
+        return expression;
+    }
+    for capacity in &values.capacity {
+        let more = [("instance", &capacity.instance), ("environment", &capacity.environment)];
+        let mut matchers = format!("{},store={}", values.selector, quoted(&capacity.store));
+        for (label, value) in more {
+            if let Some(value) = value {
+                matchers.push_str(&format!(",{label}={}", quoted(value)));
+            }
+        }
+        expression.push_str(&format!(
+            "\nor\n0 * max by (job, environment, instance, store) (sessions_active{{{matchers}}}) + {}",
+            capacity.sessions
+        ));
+    }
+    expression
+}
+
+/// A string of PromQL.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 fn alert(alert: &Alert, values: &Values) -> Result<RenderedRule, TemplateError> {
-    let text = |text: &str| fill(text, Place::Annotation(&alert.hold), values);
+    let hold = values.hold(alert);
+    let priority = values.priority(alert);
+    let text = |text: &str| fill(text, Place::Annotation(hold), values);
     let mut labels: BTreeMap<&'static str, String> = alert
         .labels
         .iter()
         .map(|(name, value)| (*name, value.to_string()))
         .collect();
-    labels.insert("severity", alert.priority.severity().to_owned());
-    labels.insert("priority", alert.priority.as_label().to_owned());
-    labels.insert("team", alert.team.as_label().to_owned());
-    if alert.priority != Priority::None {
+    labels.insert("severity", priority.severity().to_owned());
+    labels.insert("priority", priority.as_label().to_owned());
+    labels.insert("team", values.team(alert).to_owned());
+    if priority != Priority::None {
         labels.insert("symptom", alert.symptom.to_owned());
     }
     Ok(RenderedRule {
         record: None,
         alert: Some(alert.name),
         expr: fill(&alert.expr, Place::Expression, values)?,
-        hold: duration(&alert.hold, values.hurry)?,
+        hold: duration(hold, values.hurry)?,
         keep: duration(alert.keep, values.hurry)?,
         labels,
         annotations: Some(Annotations {

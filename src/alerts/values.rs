@@ -1,32 +1,13 @@
 //! What somebody may set about the rules, each once, with the default that is shipped.
 
+use super::{Alert, Priority};
+use crate::config::alert_values::{self, AlertOverride, AlertValues, Known, StoreCapacity};
+pub use crate::config::alert_values::{Threshold, Unit};
+use crate::config::{ConfigErrors, duration::format_duration};
 use std::collections::BTreeMap;
-
-/// How a value is written, in PromQL and for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A share between 0 and 1; for people in percent.
-    Ratio,
-    /// A span of time that metrics measure in seconds; `500ms` or `24h` in the file of values.
-    Seconds,
-    /// A plain number; what it counts says the help.
-    Count,
-}
-
-/// A number that decides when an alert fires.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Threshold {
-    /// Name in the file of values, and of the placeholder.
-    pub name: &'static str,
-    /// How it is written.
-    pub unit: Unit,
-    /// Its default; seconds for [`Unit::Seconds`].
-    pub default: f64,
-    /// Lowest and highest that make sense.
-    pub range: (f64, f64),
-    /// What it decides, in one sentence for the file of values.
-    pub help: &'static str,
-}
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
 
 macro_rules! thresholds {
     ($($name:ident $unit:ident $default:literal ($lowest:literal .. $highest:literal) $help:literal;)*) => {
@@ -59,7 +40,14 @@ pub struct Values {
     pub dashboard_url: String,
     /// By how much every wait and window is divided: 1 but for rehearsals.
     pub hurry: f64,
-    pub(super) thresholds: BTreeMap<&'static str, f64>,
+    /// How many sessions stores may hold whose exporter names no capacity.
+    pub capacity: Vec<StoreCapacity>,
+    /// Thresholds that differ from their defaults, or all of them, by name.
+    pub thresholds: BTreeMap<&'static str, f64>,
+    /// What the label `team` says, by the name of the team.
+    pub teams: BTreeMap<&'static str, String>,
+    /// What is different about single alerts, by name.
+    pub overrides: BTreeMap<&'static str, AlertOverride>,
 }
 
 impl Default for Values {
@@ -70,15 +58,47 @@ impl Default for Values {
             runbook_url: "https://runbooks.example.com/redis-session-exporter/".to_owned(),
             dashboard_url: "https://grafana.example.com".to_owned(),
             hurry: 1.0,
+            capacity: Vec::new(),
             thresholds: THRESHOLDS
                 .iter()
                 .map(|threshold| (threshold.name, threshold.default))
                 .collect(),
+            teams: alert_values::TEAMS
+                .into_iter()
+                .map(|team| (team, team.to_owned()))
+                .collect(),
+            overrides: BTreeMap::new(),
         }
     }
 }
 
 impl Values {
+    /// Reads a file of values; what it leaves out keeps its default.
+    ///
+    /// # Errors
+    /// Every problem of the file with its place.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let alerts = names();
+        let known = Known {
+            thresholds: THRESHOLDS,
+            alerts: &alerts,
+        };
+        alert_values::load(path, known).map(Self::from)
+    }
+
+    /// Reads the text of a file of values; `origin` stands in front of every problem.
+    ///
+    /// # Errors
+    /// As [`Values::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigErrors> {
+        let alerts = names();
+        let known = Known {
+            thresholds: THRESHOLDS,
+            alerts: &alerts,
+        };
+        alert_values::parse(text, origin, known).map(Self::from)
+    }
+
     /// The value of a threshold with its definition; `None` for a name that there is not.
     pub fn threshold(&self, name: &str) -> Option<(&'static Threshold, f64)> {
         let threshold = THRESHOLDS.iter().find(|threshold| threshold.name == name)?;
@@ -86,16 +106,205 @@ impl Values {
         Some((threshold, value))
     }
 
-    /// Sets a threshold; `false` when there is none of this name or the value is out of its range.
-    pub fn set_threshold(&mut self, name: &str, value: f64) -> bool {
-        let Some(threshold) = THRESHOLDS.iter().find(|threshold| threshold.name == name) else {
-            return false;
-        };
-        let (lowest, highest) = threshold.range;
-        let fits = (lowest..=highest).contains(&value);
-        if fits {
-            self.thresholds.insert(threshold.name, value);
+    /// Whether the alert is wanted.
+    pub fn wants(&self, alert: &Alert) -> bool {
+        self.override_of(alert)
+            .and_then(|change| change.enabled)
+            .unwrap_or(true)
+    }
+
+    /// How long the condition of the alert must hold, before hurry.
+    pub fn hold<'a>(&'a self, alert: &'a Alert) -> &'a str {
+        let hold = self.override_of(alert).and_then(|change| change.hold.as_deref());
+        match hold {
+            // What does not wait has no `for` at all.
+            Some("0s") => "",
+            Some(hold) => hold,
+            None => &alert.hold,
         }
-        fits
+    }
+
+    /// How urgent the alert is.
+    pub fn priority(&self, alert: &Alert) -> Priority {
+        let priority = self.override_of(alert).and_then(|change| change.priority);
+        let named = |name| Priority::ALL.into_iter().find(|priority| priority.as_label() == name);
+        priority.and_then(named).unwrap_or(alert.priority)
+    }
+
+    /// Who owns the alert, as the label says it.
+    pub fn team(&self, alert: &Alert) -> &str {
+        let own = self.override_of(alert).and_then(|change| change.team.as_deref());
+        let team = alert.team.as_label();
+        own.unwrap_or_else(|| self.teams.get(team).map_or(team, String::as_str))
+    }
+
+    fn override_of(&self, alert: &Alert) -> Option<&AlertOverride> {
+        self.overrides.get(alert.name)
+    }
+}
+
+/// The names of all alerts, once each.
+fn names() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = super::alerts().iter().map(|alert| alert.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+impl From<AlertValues> for Values {
+    fn from(given: AlertValues) -> Self {
+        let mut values = Self::default();
+        values.thresholds.extend(given.thresholds);
+        values.teams.extend(given.teams);
+        Self {
+            selector: given.selector.unwrap_or(values.selector),
+            production: given.production.unwrap_or(values.production),
+            runbook_url: given.runbook_url.unwrap_or(values.runbook_url),
+            dashboard_url: given.dashboard_url.unwrap_or(values.dashboard_url),
+            hurry: given.hurry.unwrap_or(values.hurry),
+            capacity: given.capacity,
+            thresholds: values.thresholds,
+            teams: values.teams,
+            overrides: given.alerts,
+        }
+    }
+}
+
+const HEAD: &str = "\
+# What `redis-session-exporter rules --values=FILE` renders the alert rules with. Everything here is a default: a file of yours
+# needs to name only what is different.
+
+# Matchers that select the series of the exporters in Prometheus, as they stand between the braces of a selector.
+selector: 'job=\"redis-session-exporter\"'
+
+# Matchers of the environments where users are, for what is an offence there alone.
+production: 'environment=~\"prod.*\"'
+
+# Where the runbooks are (docs/runbooks of this project, or your own); the name of the alert is appended.
+runbook_url: https://runbooks.example.com/redis-session-exporter/
+
+# Where Grafana is.
+dashboard_url: https://grafana.example.com
+
+# For rehearsals: 30 makes every wait and window thirty times shorter, so that a fault is told within seconds. Scrape every second then.
+hurry: 1
+
+# What the label `team` says.
+teams:
+  backend: backend
+  ops: ops
+  security: security
+
+# Sessions that stores may hold whose exporter names no `capacity`; `instance` and `environment` are optional.
+# capacity:
+#   - { store: web, sessions: 100000 }
+#   - { store: web, instance: redis-2, environment: production, sessions: 250000 }
+capacity: []
+
+# What is different about single alerts; `for: 0s` does not wait.
+# alerts:
+#   RedisMemoryUnlimited: { enabled: off }
+#   RedisConnectionLost: { for: 1m, priority: P1, team: platform }
+alerts: {}
+
+# When alerts fire. Shares are numbers from 0 to 1, spans of time have units.
+thresholds:
+";
+
+/// The default values as a file, each with what it decides: `alerts/values.yaml`.
+pub fn default_file() -> String {
+    let mut text = HEAD.to_owned();
+    for threshold in THRESHOLDS {
+        let value = match threshold.unit {
+            Unit::Seconds => format_duration(Duration::from_secs_f64(threshold.default)),
+            Unit::Ratio | Unit::Count => threshold.default.to_string(),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  # {}\n  {}: {value}", threshold.help, threshold.name);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_says_the_defaults() {
+        assert_eq!(
+            Values::parse(&default_file(), "values.yaml").unwrap(),
+            Values::default()
+        );
+    }
+
+    /// `UPDATE=1 cargo test --lib alerts` writes it.
+    #[test]
+    fn the_shipped_file_is_the_default_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/values.yaml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, default_file()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), default_file());
+    }
+
+    #[test]
+    fn every_default_lies_in_its_range() {
+        for threshold in THRESHOLDS {
+            let (lowest, highest) = threshold.range;
+            assert!((lowest..=highest).contains(&threshold.default), "{}", threshold.name);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place_and_what_to_write() {
+        let text = "\
+selector: job=x
+runbook_url: runbooks
+hurry: 0.5
+teams: { sales: x }
+thresholds:
+  memory_hihg: 0.5
+  memory_critical: 90
+capacity:
+  - { store: web }
+alerts:
+  RedisConnectionLos: { enabled: off }
+  RedisConnectionLost: { priority: P9, for: 5 }
+surprise: 1
+";
+        let errors = Values::parse(text, "values.yaml").unwrap_err().to_string();
+        for expected in [
+            "values.yaml:1:11: selector: must be matchers of PromQL",
+            "values.yaml:2:14: runbook_url: must be an address that begins with",
+            "values.yaml:3:8: hurry: must be a number from 1 to 60",
+            "teams.sales: `sales` is not a known key",
+            "thresholds: has a threshold that there is not; did you mean `memory_high`?",
+            "thresholds.memory_critical: must be a number from",
+            "capacity[0]: needs `sessions`",
+            "alerts: names an alert that there is not; did you mean `RedisConnectionLost`?",
+            "alerts.RedisConnectionLost.priority: must be one of P0, P1, P2, P3",
+            "alerts.RedisConnectionLost.for: has no unit",
+            "surprise: `surprise` is not a known key",
+        ] {
+            assert!(errors.contains(expected), "{expected}\n{errors}");
+        }
+    }
+
+    #[test]
+    fn single_alerts_may_differ() {
+        let values = Values::parse(
+            "teams: { backend: login }\nalerts:\n  RedisConnectionLost: { for: 0s, priority: P1 }\n",
+            "values.yaml",
+        )
+        .unwrap();
+        let alert = super::super::alerts()
+            .into_iter()
+            .find(|alert| alert.name == "RedisConnectionLost")
+            .unwrap();
+        assert_eq!(
+            (values.hold(&alert), values.priority(&alert), values.team(&alert)),
+            ("", Priority::P1, "login")
+        );
+        assert!(values.wants(&alert));
     }
 }

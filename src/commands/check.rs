@@ -1,5 +1,6 @@
 //! `check`: connects to every instance and says what each collector can and cannot do there, and what mends it.
 
+mod alerts;
 mod application;
 mod as_file;
 mod attempts;
@@ -97,6 +98,8 @@ struct Report {
     grants: BTreeSet<Grant>,
     /// The features that are missing, each with what it needs.
     unavailable: Vec<String>,
+    /// The alerts that cannot fire, by what they miss.
+    silent: Vec<String>,
     /// The command that mends what is denied.
     mending: Option<String>,
 }
@@ -117,6 +120,9 @@ impl Report {
     fn whole(mut self) -> String {
         for sentence in std::mem::take(&mut self.unavailable) {
             self.line("not available", &sentence);
+        }
+        for sentence in std::mem::take(&mut self.silent) {
+            self.line("cannot fire", &sentence);
         }
         if let Some(command) = self.mending.take() {
             self.line("to mend", &command);

@@ -170,7 +170,7 @@ impl<'a> Decoder<'a> {
 
     fn refuse_key(&mut self, parent: &Field<'_>, entry: &Entry, scope: Scope) {
         let Some(key) = shown_key(parent.node, entry) else {
-            let message = if &*entry.key == "<<" && scope.is_of_web_config() {
+            let message = if &*entry.key == "<<" && scope.has_no_defaults() {
                 "`<<` merges nothing here; write the values out".to_owned()
             } else if &*entry.key == "<<" {
                 "`<<` merges nothing in this format; write shared values under `defaults`".to_owned()

@@ -5,6 +5,7 @@
 //! configuration comes from, `render` writes the running one without its secrets.
 
 pub mod address;
+pub mod alert_values;
 mod application_metrics;
 mod as_file;
 mod client_counts;

@@ -41,6 +41,14 @@ pub(super) enum Scope {
     WebHeaders,
     /// `rate_limit` of that file.
     WebRateLimit,
+    /// The file of values of the alert rules.
+    AlertValues,
+    /// `teams` of that file.
+    AlertTeams,
+    /// An item of `capacity` of that file.
+    AlertCapacity,
+    /// An alert under `alerts` of that file.
+    AlertOverride,
 }
 
 /// Keys of an instance. All but the first [`OF_ONE_INSTANCE`] may stand under `defaults` as well.
@@ -224,14 +232,36 @@ impl Scope {
             Self::WebHttp => &["http2", "headers"],
             Self::WebHeaders => &super::web::HEADERS,
             Self::WebRateLimit => &["interval", "burst"],
+            Self::AlertValues => &[
+                "selector",
+                "production",
+                "runbook_url",
+                "dashboard_url",
+                "hurry",
+                "teams",
+                "thresholds",
+                "capacity",
+                "alerts",
+            ],
+            Self::AlertTeams => &super::alert_values::TEAMS,
+            Self::AlertCapacity => &["store", "instance", "environment", "sessions"],
+            Self::AlertOverride => &["enabled", "for", "priority", "team"],
         }
     }
 
-    /// Whether it is a place of the file of `--web.config.file`.
-    pub(super) const fn is_of_web_config(self) -> bool {
+    /// Whether it is a place of a file that has no section `defaults`: that of `--web.config.file` and that of the values of alerts.
+    pub(super) const fn has_no_defaults(self) -> bool {
         matches!(
             self,
-            Self::WebConfig | Self::WebTls | Self::WebHttp | Self::WebHeaders | Self::WebRateLimit
+            Self::WebConfig
+                | Self::WebTls
+                | Self::WebHttp
+                | Self::WebHeaders
+                | Self::WebRateLimit
+                | Self::AlertValues
+                | Self::AlertTeams
+                | Self::AlertCapacity
+                | Self::AlertOverride
         )
     }
 }

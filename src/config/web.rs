@@ -160,7 +160,7 @@ pub const HEADERS: [&str; 5] = [
 pub fn load(path: &Path) -> Result<WebConfig, ConfigErrors> {
     let mut problems = Problems::new(path.display().to_string());
     let directory = path.parent().unwrap_or(Path::new(""));
-    match read_file(path) {
+    match read_file(path, "--web.config.file") {
         Ok(text) => read(&text, problems, directory, true),
         Err(message) => {
             problems.add(None, "", message);
@@ -195,10 +195,10 @@ fn read(text: &str, mut problems: Problems, directory: &Path, open_files: bool) 
     decoder.problems.into_result(Some(config))
 }
 
-/// The text of the file, or what is wrong with it.
-fn read_file(path: &Path) -> Result<String, String> {
+/// The text of a file that `flag` names, or what is wrong with it.
+pub(super) fn read_file(path: &Path, flag: &str) -> Result<String, String> {
     let failure = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => "does not exist; mend the path of --web.config.file".to_owned(),
+        ErrorKind::NotFound => format!("does not exist; mend the path of {flag}"),
         ErrorKind::PermissionDenied => "may not be read by this user; change its owner or its mode".to_owned(),
         _ => "cannot be read; look at its file system".to_owned(),
     };

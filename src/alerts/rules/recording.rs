@@ -11,6 +11,9 @@ pub(crate) const FILE: File = File {
     groups,
 };
 
+/// Where the capacity of a store comes from; capacities of the file of values are added to it.
+pub(crate) const CAPACITY: &str = "job_environment_instance_store:sessions_max_capacity:max";
+
 /// Percentiles of the time that session operations take, by who measured it.
 const PERCENTILES: [(&str, &str); 3] = [("p50", "0.50"), ("p95", "0.95"), ("p99", "0.99")];
 
@@ -49,7 +52,7 @@ fn groups() -> Vec<Group> {
             "max by (job, environment, instance, store) (sessions_active{$job})",
         ),
         record(
-            "job_environment_instance_store:sessions_max_capacity:max",
+            CAPACITY,
             "max by (job, environment, instance, store) (sessions_max_capacity{$job})",
         ),
         record(

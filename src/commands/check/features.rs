@@ -1,7 +1,7 @@
 //! What `check` says about alerts and panels that stay empty: the features that are missing, each with what it needs.
 
-use super::Report;
 use super::sessions::Counted;
+use super::{Report, alerts};
 use crate::collectors::operations::ON_FROM_SHARE;
 use crate::collectors::tls;
 use crate::config::{InstanceConfig, Operations};
@@ -44,8 +44,12 @@ pub(super) fn describe(
     is_replica: bool,
 ) {
     let findings = findings(config, poll, capabilities, counted, further);
+    let mut there = Vec::new();
     for (feature, is_there) in features::of_findings(config, &counted.stores, findings) {
         let is_expected = !(is_replica && OF_PRIMARIES.contains(&feature));
+        if is_there {
+            there.push(feature);
+        }
         if !is_there && is_expected {
             let needs = if feature == features::MEMORY_LIMIT && poll.info.is_none() {
                 INFO_NEEDED
@@ -55,6 +59,13 @@ pub(super) fn describe(
             report.unavailable.push(format!("{}: {needs}", feature.name));
         }
     }
+    let known = alerts::Known {
+        config,
+        server: poll.server.as_ref(),
+        there: &there,
+        elsewhere: if is_replica { &OF_PRIMARIES } else { &[] },
+    };
+    alerts::describe(report, &known);
 }
 
 /// What it takes to know of the server's limit at all.

@@ -1,0 +1,172 @@
+//! What `check` says about the shipped alerts: which of them cannot fire at an instance, and for want of what.
+
+use super::Report;
+use crate::alerts::{self, Alert, Need, Scope};
+use crate::collectors::Server;
+use crate::config::InstanceConfig;
+use crate::features::Feature;
+use std::collections::BTreeMap;
+
+/// What is known of an instance.
+pub(super) struct Known<'a> {
+    /// Its configuration.
+    pub config: &'a InstanceConfig,
+    /// Who answered; `None` when nobody said so.
+    pub server: Option<&'a Server>,
+    /// The features that it has.
+    pub there: &'a [Feature],
+    /// The features that nobody expects of it: those of a primary, at a replica.
+    pub elsewhere: &'a [Feature],
+}
+
+/// What an alert misses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing.
+    Met,
+    /// It is about what another instance shows.
+    Elsewhere,
+    /// This.
+    Unmet,
+}
+
+/// One line for each thing that is missing, with the alerts that it silences.
+pub(super) fn describe(report: &mut Report, known: &Known<'_>) {
+    let mut silent: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
+    for alert in alerts::alerts() {
+        // Those about the exporter or a whole environment do not depend on one instance.
+        if !matches!(alert.scope, Scope::Instance | Scope::Store) {
+            continue;
+        }
+        if let Some(reason) = silenced_by(&alert, known) {
+            let names = silent.entry(reason).or_default();
+            if !names.contains(&alert.name) {
+                names.push(alert.name);
+            }
+        }
+    }
+    for (reason, names) in silent {
+        report.silent.push(format!("without {reason}: {}", names.join(", ")));
+    }
+}
+
+/// What keeps the alert silent, if anything does.
+fn silenced_by(alert: &Alert, known: &Known<'_>) -> Option<String> {
+    let verdicts = alert.needs.iter().map(|need| (need, verdict(need, known)));
+    let missing: Vec<String> = verdicts
+        .clone()
+        .filter(|(_, verdict)| *verdict == Verdict::Unmet)
+        .map(|(need, _)| in_words(need))
+        .collect();
+    let is_elsewhere = verdicts.clone().any(|(_, verdict)| verdict == Verdict::Elsewhere);
+    (!missing.is_empty() && !is_elsewhere).then(|| missing.join(" and "))
+}
+
+fn verdict(need: &Need, known: &Known<'_>) -> Verdict {
+    let met = |is_met| if is_met { Verdict::Met } else { Verdict::Unmet };
+    match need {
+        Need::Feature(feature) if known.there.contains(feature) => Verdict::Met,
+        Need::Feature(feature) if known.elsewhere.contains(feature) => Verdict::Elsewhere,
+        Need::Feature(_) => Verdict::Unmet,
+        Need::ApplicationMetric(name) => {
+            let metrics = &known.config.application_metrics;
+            met(metrics.iter().any(|metric| metric.descriptor.name == *name))
+        }
+        // Of a server that did not say who it is nothing is claimed.
+        Need::Redis(major, minor) => met(known
+            .server
+            .is_none_or(|server| server.redis_version >= (*major, *minor, 0))),
+        Need::Expectation("maxmemory_policy") => met(!known.config.expect.maxmemory_policy.is_empty()),
+        Need::Expectation("persistence") => met(known.config.expect.persistence.is_some()),
+        Need::Expectation(_) => Verdict::Unmet,
+        Need::AnyOf(needs) => {
+            let verdicts: Vec<Verdict> = needs.iter().map(|need| verdict(need, known)).collect();
+            [Verdict::Met, Verdict::Elsewhere]
+                .into_iter()
+                .find(|verdict| verdicts.contains(verdict))
+                .unwrap_or(Verdict::Unmet)
+        }
+    }
+}
+
+fn in_words(need: &Need) -> String {
+    match need {
+        Need::Feature(feature) => feature.name.to_owned(),
+        Need::ApplicationMetric(name) => format!("the application's {name}"),
+        Need::Redis(major, minor) => format!("Redis {major}.{minor} or later"),
+        Need::Expectation(name) => format!("expect.{name}"),
+        Need::AnyOf(needs) => {
+            let words: Vec<String> = needs.iter().map(in_words).collect();
+            words.join(" or ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load_str};
+    use crate::features::{CAPACITY, EVENTS};
+    use std::path::Path;
+
+    fn instance(yaml: &str) -> std::sync::Arc<InstanceConfig> {
+        let text = format!("instances:\n  - address: redis://127.0.0.1:1\n{yaml}");
+        let environment = Environment::of_pairs(&[]);
+        let loaded = load_str(&text, "f", Path::new(""), &environment).unwrap();
+        std::sync::Arc::clone(&loaded.config.instances[0])
+    }
+
+    fn reason(
+        needs: &'static [Need],
+        config: &InstanceConfig,
+        there: &[Feature],
+        elsewhere: &[Feature],
+    ) -> Option<String> {
+        let alert = Alert {
+            needs,
+            ..Alert::default()
+        };
+        let known = Known {
+            config,
+            server: None,
+            there,
+            elsewhere,
+        };
+        silenced_by(&alert, &known)
+    }
+
+    #[test]
+    fn an_alert_is_silent_for_want_of_what_it_needs() {
+        let config = instance("");
+        let both: &[Need] = &[Need::Feature(EVENTS), Need::ApplicationMetric("job_queue_pending")];
+        assert_eq!(
+            reason(both, &config, &[], &[]).as_deref(),
+            Some("events and the application's job_queue_pending")
+        );
+        assert_eq!(
+            reason(both, &config, &[EVENTS], &[]).as_deref(),
+            Some("the application's job_queue_pending")
+        );
+        assert_eq!(reason(&[], &config, &[], &[]), None);
+        assert_eq!(
+            reason(&[Need::Expectation("persistence")], &config, &[], &[]).as_deref(),
+            Some("expect.persistence")
+        );
+    }
+
+    #[test]
+    fn one_of_several_is_enough() {
+        let config = instance("");
+        const EITHER: &[Need] = &[Need::AnyOf(&[
+            Need::Feature(EVENTS),
+            Need::ApplicationMetric("sessions_created_total"),
+        ])];
+        assert_eq!(reason(EITHER, &config, &[EVENTS], &[]), None);
+        assert_eq!(
+            reason(EITHER, &config, &[CAPACITY], &[]).as_deref(),
+            Some("events or the application's sessions_created_total")
+        );
+        // A replica does not show what its primary shows, and nobody misses it there.
+        assert_eq!(reason(EITHER, &config, &[], &[EVENTS]), None);
+    }
+}
