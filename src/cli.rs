@@ -11,6 +11,7 @@ mod unknown;
 mod web;
 
 use crate::commands::acl::{Format, ServerChoice};
+use crate::commands::artefacts::{DashboardFormat, RuleFormat};
 use crate::config::peer_flags::{Remark, remarks_line};
 use crate::config::source::INLINE_VARIABLE;
 use crate::config::types::{BasicAuth, Secret};
@@ -108,6 +109,33 @@ pub enum Action {
         /// As the document docs/metrics.md
         #[arg(long)]
         markdown: bool,
+    },
+    /// Write the alert and recording rules that fit these metrics, with your thresholds
+    Rules {
+        /// File of values: thresholds, selectors, capacities, what is different about single alerts; --print-values prints one
+        #[arg(long, value_name = "FILE")]
+        values: Option<PathBuf>,
+        /// Folder that the files are written into; by default all goes to standard output as one file
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+        /// Files for Prometheus, or one manifest for the Prometheus Operator
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+        format: RuleFormat,
+        /// Print the default values with what each decides, to be changed and given to --values
+        #[arg(long, conflicts_with_all = ["values", "output"])]
+        print_values: bool,
+    },
+    /// Write the dashboards for Grafana that fit these metrics
+    Dashboards {
+        /// Only this one: redis-session-overview, redis-session-debug, redis-session-slo or redis-session-fleet
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// Folder that the files are written into; by default they go to standard output
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+        /// JSON for Grafana, or ConfigMaps for the sidecar of its chart
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+        format: DashboardFormat,
     },
     /// Ask a running daemon whether it is healthy; exit code 0 means yes
     ///

@@ -1,6 +1,7 @@
 //! The binary: parse flags, load the configuration, start logging, run, exit code; nothing else.
 
 use redis_session_exporter::cli::{Action, Cli, CommandLineError, Settings, UsageError};
+use redis_session_exporter::commands::artefacts::{self, Outcome, RulesRequest};
 use redis_session_exporter::commands::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, acl, check, healthcheck, once};
 use redis_session_exporter::config::{self, ConfigErrors, Environment, FlagSource, Loaded, Source};
 use redis_session_exporter::http::WebState;
@@ -34,14 +35,36 @@ fn run(cli: &Cli) -> u8 {
     if let Err(error) = telemetry::init_logging(settings.log_level, settings.log_format) {
         return complain(EXIT_FAILURE, &error.to_string());
     }
-    match settings.action {
+    match &settings.action {
         Action::Catalogue { markdown } => {
-            let text = if markdown {
+            let text = if *markdown {
                 catalogue::markdown()
             } else {
                 catalogue::table()
             };
             return finish(stdout().write_all(text.as_bytes()).map(|()| EXIT_OK));
+        }
+        Action::Rules {
+            values,
+            output,
+            format,
+            print_values,
+        } => {
+            let request = RulesRequest {
+                values: values.as_deref(),
+                folder: output.as_deref(),
+                format: *format,
+                print_values: *print_values,
+            };
+            return told(artefacts::rules(&request, stdout()));
+        }
+        Action::Dashboards { name, output, format } => {
+            return told(artefacts::dashboards(
+                name.as_deref(),
+                output.as_deref(),
+                *format,
+                stdout(),
+            ));
         }
         Action::Healthcheck { .. } => {
             return block_on(async {
@@ -107,6 +130,15 @@ async fn command(settings: &Settings, source: Source, loaded: Loaded, web: Optio
             Ok(()) => EXIT_OK,
             Err(error) => complain(EXIT_FAILURE, &error.to_string()),
         },
+    }
+}
+
+/// The exit code of a command that says itself what went wrong.
+fn told(outcome: Outcome) -> u8 {
+    match outcome {
+        Ok((code, None)) => finish(Ok(code)),
+        Ok((code, Some(sentence))) => complain(code, &sentence),
+        Err(error) => finish(Err(error)),
     }
 }
 

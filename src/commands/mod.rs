@@ -1,6 +1,7 @@
 //! The commands beside `serve`: each does one thing, prints to standard output, and ends with an exit code.
 
 pub mod acl;
+pub mod artefacts;
 pub mod check;
 pub mod healthcheck;
 pub mod once;

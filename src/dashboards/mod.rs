@@ -54,3 +54,8 @@ impl Dashboard {
         format!("{:#}\n", self.json())
     }
 }
+
+/// The dashboard of this uid.
+pub fn find(uid: &str) -> Option<&'static Dashboard> {
+    ALL.iter().find(|dashboard| dashboard.uid == uid)
+}

@@ -63,6 +63,11 @@ impl Answer {
         }
     }
 
+    /// A text that is JSON already.
+    pub(super) fn json_text(text: String) -> Self {
+        Self::whole(StatusCode::OK, "application/json", text).with_header(header::CACHE_CONTROL, NO_STORE)
+    }
+
     /// YAML.
     pub(super) fn yaml(text: String) -> Self {
         Self::whole(StatusCode::OK, "text/yaml; charset=utf-8", text).with_header(header::CACHE_CONTROL, NO_STORE)

@@ -62,6 +62,8 @@ pub(super) fn answer(app: &App) -> Answer {
         "/health/redis",
         "/sd",
         "/config",
+        "/rules",
+        "/dashboards",
         "/-/healthy",
         "/-/ready",
     ];

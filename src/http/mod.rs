@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod answer;
+mod artefacts;
 mod auth;
 mod cluster_nodes;
 mod guard;

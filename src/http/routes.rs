@@ -3,7 +3,7 @@
 use super::access::Access;
 use super::answer::Answer;
 use super::query::{Query, decode_segment};
-use super::{App, WebOptions, cluster_nodes, health, landing, metrics, sd};
+use super::{App, WebOptions, artefacts, cluster_nodes, health, landing, metrics, sd};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -33,6 +33,12 @@ enum Route<'a> {
     Healthy,
     Ready,
     Reload,
+    Rules,
+    /// With the name of the file as it stands in the path.
+    RuleFile(&'a str),
+    Dashboards,
+    /// With the name of the dashboard as it stands in the path.
+    Dashboard(&'a str),
     Unknown,
 }
 
@@ -51,7 +57,15 @@ impl<'a> Route<'a> {
             "/-/healthy" => Self::Healthy,
             "/-/ready" => Self::Ready,
             "/-/reload" => Self::Reload,
+            "/rules" | "/rules/" => Self::Rules,
+            "/dashboards" | "/dashboards/" => Self::Dashboards,
             _ => {
+                if let Some(name) = path.strip_prefix("/rules/") {
+                    return Self::RuleFile(name);
+                }
+                if let Some(name) = path.strip_prefix("/dashboards/") {
+                    return Self::Dashboard(name);
+                }
                 let path = path.strip_prefix("/api").unwrap_or(path);
                 match path.strip_prefix("/health/redis") {
                     Some("" | "/") => Self::HealthAll,
@@ -80,6 +94,10 @@ impl<'a> Route<'a> {
             Self::Healthy => "/-/healthy",
             Self::Ready => "/-/ready",
             Self::Reload => "/-/reload",
+            Self::Rules => "/rules",
+            Self::RuleFile(_) => "/rules/{name}",
+            Self::Dashboards => "/dashboards",
+            Self::Dashboard(_) => "/dashboards/{name}",
             Self::Unknown => "other",
         }
     }
@@ -205,6 +223,10 @@ async fn dispatch(app: &App, route: Route<'_>, request: &Request<Incoming>) -> A
             ),
         },
         Route::Reload => reload(app).await,
+        Route::Rules => artefacts::rules(),
+        Route::RuleFile(name) => artefacts::rule_file(name),
+        Route::Dashboards => artefacts::dashboards(),
+        Route::Dashboard(name) => artefacts::dashboard(name),
         Route::Unknown => Answer::text(StatusCode::NOT_FOUND, "nothing is here"),
     }
 }
@@ -271,6 +293,10 @@ mod tests {
             ("/health/redis/a/b", Route::Unknown),
             ("/health/redisx", Route::Unknown),
             ("/api/metrics", Route::Unknown),
+            ("/rules", Route::Rules),
+            ("/rules/memory.yaml", Route::RuleFile("memory.yaml")),
+            ("/dashboards/", Route::Dashboards),
+            ("/dashboards/redis-session-slo", Route::Dashboard("redis-session-slo")),
             ("*", Route::Unknown),
         ];
         for (path, route) in cases {
