@@ -1,10 +1,11 @@
-//! The shipped rules under promtool: they load, and every test of `alerts/tests/` passes.
+//! The shipped rules under promtool, old and new: they load, and every test of `alerts/tests/` passes.
 
 use crate::support::program;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn files(folder: &str) -> Vec<PathBuf> {
+/// The files that Prometheus or promtool reads in a folder of this repository, in the order of their names.
+pub fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap()
@@ -16,19 +17,41 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-fn promtool(arguments: &[&str], files: &[PathBuf]) {
-    let output = Command::new(program("TEST_PROMTOOL", "promtool"))
+/// What a tool says on both outputs, and whether it is content.
+pub fn run(tool: &Path, arguments: &[&str], files: &[PathBuf]) -> (bool, String) {
+    let output = Command::new(tool)
         .args(arguments)
         .args(files)
         .output()
-        .expect("promtool is installed by tests/servers/install.sh");
+        .unwrap_or_else(|error| {
+            panic!(
+                "{} cannot be started: {error}; tests/servers/install.sh installs it",
+                tool.display()
+            )
+        });
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    (output.status.success(), said)
+}
+
+/// That of the distribution, the oldest that the rules promise to work with, and that of the current long-term release.
+fn promtools() -> [PathBuf; 2] {
+    let servers = std::env::var_os("REDIS_SESSION_EXPORTER_SERVERS").unwrap_or_else(|| ".servers".into());
+    let newer = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(servers)
+        .join("bin/promtool-3.5");
+    [program("TEST_PROMTOOL", "promtool"), newer]
+}
+
+fn is_accepted_by_both(arguments: &[&str], files: &[PathBuf]) {
+    for promtool in promtools() {
+        let (content, said) = run(&promtool, arguments, files);
+        assert!(content, "{} {arguments:?}: {said}", promtool.display());
+    }
 }
 
 #[test]
 fn promtool_accepts_the_shipped_rules() {
-    promtool(
+    is_accepted_by_both(
         &["check", "rules", "--lint=all", "--lint-fatal"],
         &files("alerts/rules"),
     );
@@ -36,5 +59,5 @@ fn promtool_accepts_the_shipped_rules() {
 
 #[test]
 fn promtool_passes_the_shipped_tests() {
-    promtool(&["test", "rules"], &files("alerts/tests"));
+    is_accepted_by_both(&["test", "rules"], &files("alerts/tests"));
 }

@@ -9,6 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alert_inhibition;
+mod alert_routes;
 mod alert_rules;
 mod drop_in_transcript;
 mod exceptions;

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the servers and tools that the tests, `make run` and the matrix run against.
 #
-#   install.sh            what `make test` needs: redis-server, prometheus (for promtool), prometheus-redis-exporter, curl,
-#                         openssl, python3 with yaml
+#   install.sh            what `make test` needs: redis-server, prometheus (with promtool), prometheus-alertmanager (with
+#                         amtool), prometheus-redis-exporter, curl, openssl, python3 with yaml; and Prometheus 3.5 with its
+#                         promtool, unpacked into .servers/ as --matrix does
 #   install.sh --run      what `make run` needs: redis-server, curl
 #   install.sh --bench    what `make bench` needs on top: wrk
 #   install.sh --libraries
@@ -24,7 +25,7 @@ case "$servers_dir" in /*) ;; *) servers_dir="$PWD/$servers_dir" ;; esac
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -83,7 +84,7 @@ ensure_packages() {
         local package
         for package in "${missing[@]}"; do
             case "$package" in
-                redis-server | prometheus | prometheus-redis-exporter)
+                redis-server | prometheus | prometheus-alertmanager | prometheus-redis-exporter)
                     as_root systemctl disable "$package" >/dev/null 2>&1 || true ;;
             esac
         done
@@ -94,7 +95,8 @@ install_for_tests() {
     ensure_packages \
         cc gcc /usr/include/stdlib.h libc6-dev curl curl openssl openssl \
         /usr/bin/python3 python3 /usr/lib/python3/dist-packages/yaml python3-yaml \
-        redis-server redis-server prometheus prometheus prometheus-redis-exporter prometheus-redis-exporter
+        redis-server redis-server prometheus prometheus prometheus-redis-exporter prometheus-redis-exporter \
+        prometheus-alertmanager prometheus-alertmanager amtool prometheus-alertmanager
     # Up to Debian 13 promtool came with prometheus, since then it is a package of its own.
     ensure_packages promtool promtool
 }
@@ -219,31 +221,56 @@ wrapper() {
     esac
 }
 
-matrix_wrappers="redis-server-8.0 valkey-server-8.1 valkey-server-9.1 prometheus-3.5 promtool-3.5 redis_exporter-1.86"
+# Whether all these wrappers are there.
+are_there() {
+    local name
+    for name in "$@"; do [ -x "$servers_dir/bin/$name" ] || return 1; done
+}
 
-install_matrix() {
-    local name complete=yes
-    for name in $matrix_wrappers; do [ -x "$servers_dir/bin/$name" ] || complete=no; done
-    [ "$complete" = no ] || return 0
-    command -v apt-get >/dev/null || die "the matrix comes from Debian packages and needs apt-get and dpkg-deb"
+needs_apt() {
+    command -v apt-get >/dev/null || die "$1 of Debian packages and needs apt-get and dpkg-deb; elsewhere put the programs into $servers_dir/bin: ${*:2}"
     architecture="$(dpkg --print-architecture)"
-    unpack trixie redis-8.0 redis-server redis-tools
-    unpack trixie valkey-8.1 valkey-server valkey-tools
-    unpack sid valkey-9.1 valkey-server valkey-tools
-    unpack sid prometheus-3.5 prometheus promtool
-    unpack sid redis_exporter-1.86 prometheus-redis-exporter
-    wrapper redis-server-8.0 redis-8.0 usr/bin/redis-server v=8.0.
-    wrapper valkey-server-8.1 valkey-8.1 usr/bin/valkey-server v=8.1.
-    wrapper valkey-server-9.1 valkey-9.1 usr/bin/valkey-server v=9.1.
+}
+
+# The package lists are large and serve only while unpacking.
+forget_package_lists() { rm -rf "$servers_dir/apt"; }
+
+newer_prometheus="prometheus-3.5 promtool-3.5"
+
+# The rules promise to work with the Prometheus of the distribution and with the current long-term release.
+install_newer_prometheus() {
+    # shellcheck disable=SC2086 # one word per wrapper
+    are_there $newer_prometheus && return 0
+    # shellcheck disable=SC2086
+    needs_apt "Prometheus 3.5 is made" $newer_prometheus
+    # The next stable release of Debian holds still earlier than unstable does.
+    unpack forky prometheus-3.5 prometheus promtool
     wrapper prometheus-3.5 prometheus-3.5 usr/bin/prometheus "version 3.5."
     wrapper promtool-3.5 prometheus-3.5 usr/bin/promtool "version 3.5."
-    wrapper redis_exporter-1.86 redis_exporter-1.86 usr/bin/prometheus-redis-exporter 1.86.
-    # The package lists are large and serve only while unpacking.
-    rm -rf "$servers_dir/apt"
+}
+
+matrix_wrappers="redis-server-8.0 valkey-server-8.1 valkey-server-9.1 redis_exporter-1.86"
+
+install_matrix() {
+    install_newer_prometheus
+    # shellcheck disable=SC2086
+    if ! are_there $matrix_wrappers; then
+        # shellcheck disable=SC2086
+        needs_apt "the matrix is made" $matrix_wrappers
+        unpack trixie redis-8.0 redis-server redis-tools
+        unpack trixie valkey-8.1 valkey-server valkey-tools
+        unpack sid valkey-9.1 valkey-server valkey-tools
+        unpack sid redis_exporter-1.86 prometheus-redis-exporter
+        wrapper redis-server-8.0 redis-8.0 usr/bin/redis-server v=8.0.
+        wrapper valkey-server-8.1 valkey-8.1 usr/bin/valkey-server v=8.1.
+        wrapper valkey-server-9.1 valkey-9.1 usr/bin/valkey-server v=9.1.
+        wrapper redis_exporter-1.86 redis_exporter-1.86 usr/bin/prometheus-redis-exporter 1.86.
+    fi
+    forget_package_lists
 }
 
 case "${1-}" in
-    "") install_for_tests ;;
+    "") install_for_tests; install_newer_prometheus; forget_package_lists ;;
     --run) install_for_run ;;
     --bench) install_for_tests; ensure_packages wrk wrk ;;
     --libraries) install_libraries ;;

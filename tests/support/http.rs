@@ -54,7 +54,22 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) ->
     exchange(stream, port, method, path, headers)
 }
 
-/// The same over TLS. A handshake that fails is an error, and so is an answer that ends without TLS's own farewell: it may have been cut.
+/// Posts JSON and reads the whole answer.
+pub fn post_json(port: u16, path: &str, body: &serde_json::Value) -> std::io::Result<Response> {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    parse(&bytes).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A request over TLS. A handshake that fails is an error, and so is an answer that ends without TLS's own farewell: it may have been cut.
 pub fn https_request(
     port: u16,
     tls: &TlsClient,
