@@ -10,9 +10,11 @@ mod debug;
 mod expression;
 mod fleet;
 mod frame;
+mod marks;
 mod options;
 mod overview;
 mod panel;
+mod shared;
 mod slo;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
-//! Can users log in, and how far is the store from losing logins? Start here.
+//! Can users log in, and how far is the store from losing logins? The first screen answers both; what follows is for the next question.
+
+mod first_screen;
+mod trends;
 
 use super::Dashboard;
-use super::panel::{Section, graph, open};
+use super::panel::{Section, folded, open};
 use crate::alerts;
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
@@ -14,18 +17,14 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
 };
 
 fn sections() -> Vec<Section> {
-    vec![open(
-        "Status",
-        vec![
-            graph("Connection", 12, 8)
-                .about("1 while PING is answered with PONG, 0 while not (redis_connection_status).")
-                .query(
-                    "min by (environment, instance) (redis_connection_status{@instance})",
-                    "{{environment}} {{instance}}",
-                )
-                .unit("none")
-                .empty("no data")
-                .runbooks(&["RedisConnectionLost"]),
-        ],
-    )]
+    vec![
+        open("Can users log in?", first_screen::logins()),
+        open("How far is the store from losing logins?", first_screen::distance()),
+        open("Errors and operations", trends::operations()),
+        open("Latency", trends::latency()),
+        open("Sessions", trends::sessions()),
+        open("Saturation", trends::saturation()),
+        open("Alerts", trends::alerts()),
+        folded("What cannot be watched here", trends::blind()),
+    ]
 }
