@@ -10,6 +10,7 @@
 mod support;
 
 mod alert_rules;
+mod dashboards;
 mod drop_in_transcript;
 mod exceptions;
 mod migration;
