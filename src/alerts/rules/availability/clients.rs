@@ -41,7 +41,7 @@ fn redis_blocked_clients() -> Alert {
         team: Team::Ops,
         symptom: "blocked_clients",
         summary: "Many clients of Redis {{ $labels.instance }} ({{ $labels.environment }}) wait in blocking commands.".into(),
-        description: "{{ $value | humanize }} clients of {{ $labels.instance }} ({{ $labels.environment }}) wait in commands such as BLPOP, XREAD or WAIT (limit: $blocked_clients). \
+        description: "{{ $value | printf `%.0f` }} clients of {{ $labels.instance }} ({{ $labels.environment }}) wait in commands such as BLPOP, XREAD or WAIT (limit: $blocked_clients). \
              A store of sessions has no use for these; each holds a connection that a login may want."
             .into(),
         remediation: "See in CLIENT LIST what they wait in. Workers of a queue that shares this server are harmless: raise the limit for them.".into(),
@@ -59,7 +59,7 @@ fn redis_rejected_connections() -> Alert {
         team: Team::Ops,
         symptom: "clients",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) turns connections away.".into(),
-        description: "{{ $labels.instance }} ({{ $labels.environment }}) turned away about {{ $value | humanize }} connections within 5 minutes, since maxclients was reached. \
+        description: "{{ $labels.instance }} ({{ $labels.environment }}) turned away about {{ $value | printf `%.0f` }} connections within 5 minutes, since maxclients was reached. \
              Whoever wanted to log in over one of them could not."
             .into(),
         remediation: "Raise maxclients with CONFIG SET to gain time, then find who holds the connections in CLIENT LIST.".into(),
@@ -94,9 +94,9 @@ fn session_pool_saturated() -> Alert {
         summary: "The application's connection pool to {{ $labels.instance }} ({{ $labels.environment }}) is exhausted.".into(),
         description: "In the application's pool of connections to {{ $labels.instance }} ({{ $labels.environment }}) \
              {{ with printf `max(redis_pool_pending{job=%q,environment=%q,instance=%q})` $labels.job $labels.environment $labels.instance | query }}\
-             {{ . | first | value | humanize }}{{ else }}an unknown number of{{ end }} requests wait (limit: $pool_waiting) and \
+             {{ . | first | value | printf `%.0f` }}{{ else }}an unknown number of{{ end }} requests wait (limit: $pool_waiting) and \
              {{ with printf `max(redis_pool_connections{job=%q,environment=%q,instance=%q,state=\"in_use\"})` $labels.job $labels.environment $labels.instance | query }}\
-             {{ . | first | value | humanize }}{{ else }}an unknown number of{{ end }} connections are in use (limit: $pool_in_use of them). \
+             {{ . | first | value | printf `%.0f` }}{{ else }}an unknown number of{{ end }} connections are in use (limit: $pool_in_use of them). \
              Users wait for logins although Redis itself may be fast."
             .into(),
         remediation: "Is Redis slow (HighSessionLatency)? If not, connections are not given back: restart one process and see whether its pool fills again.".into(),
@@ -115,7 +115,7 @@ fn session_circuit_breaker_open() -> Alert {
         team: Team::Backend,
         symptom: "breaker",
         summary: "The application's circuit breaker before {{ $labels.instance }} ({{ $labels.environment }}) opened.".into(),
-        description: "The circuit breaker before {{ $labels.instance }} ({{ $labels.environment }}) opened about {{ $value | humanize }} times within 10 minutes. \
+        description: "The circuit breaker before {{ $labels.instance }} ({{ $labels.environment }}) opened about {{ $value | printf `%.0f` }} times within 10 minutes. \
              While it is open no session is read from Redis: the application falls back to its database, or logs users out."
             .into(),
         remediation: "Look at latency, errors and connection of the store in the last 15 minutes; when it was healthy, look at the network and the breaker's limits.".into(),
@@ -134,7 +134,7 @@ fn job_queue_backlog() -> Alert {
         team: Team::Backend,
         symptom: "queue",
         summary: "Jobs pile up in the queue on {{ $labels.instance }} ({{ $labels.environment }}).".into(),
-        description: "{{ $value | humanize }} jobs wait in the queue on {{ $labels.instance }} ({{ $labels.environment }}), more than $job_queue_backlog for $for. \
+        description: "{{ $value | printf `%.0f` }} jobs wait in the queue on {{ $labels.instance }} ({{ $labels.environment }}), more than $job_queue_backlog for $for. \
              What users asked for is done late, and the queue takes memory from the sessions beside it."
             .into(),
         remediation: "See whether the workers run and whether one job fails again and again; then start more workers.".into(),

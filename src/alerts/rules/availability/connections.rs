@@ -22,11 +22,15 @@ fn redis_connection_lost() -> Alert {
         team: Team::Backend,
         symptom: "availability",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) cannot be used: logins fail.".into(),
-        // The state is a label of another series, so that the alert does not start anew when the reason changes.
+        // The state is a label of another series, so that the alert does not start anew when the reason changes. MISCONF is named here since it is the one error of a server
+        // that answers PING with an error, and since this alert holds back SessionWritesRefused.
         description: "For $for {{ $labels.instance }} ({{ $labels.environment }}) did not answer PING with PONG; \
              the exporter's reason is \
              {{ with printf `redis_connection_state{job=%q,environment=%q,instance=%q} == 1` $labels.job $labels.environment $labels.instance | query }}\
-             {{ . | first | label `state` }}{{ else }}unknown{{ end }}. \
+             {{ . | first | label `state` }}{{ else }}unknown{{ end }}\
+             {{ with printf `redis_up{job=%q,environment=%q,instance=%q} == 1 and on () increase(redis_errors_total{job=%q,environment=%q,instance=%q,err=\"MISCONF\"}[2m]) > 0` \
+             $labels.job $labels.environment $labels.instance $labels.job $labels.environment $labels.instance | query }}: \
+             it cannot save to its disk, and refuses PING and all writes with MISCONF until it can{{ end }}. \
              Nobody whose session lives there can log in or stay logged in. With the reason auth or denied \
              the exporter's own user may have been changed: then it is blind and the application may still work."
             .into(),
@@ -44,7 +48,7 @@ fn redis_connection_flapping() -> Alert {
         team: Team::Ops,
         symptom: "availability",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) comes and goes.".into(),
-        description: "The connection to {{ $labels.instance }} ({{ $labels.environment }}) was lost or came back {{ $value | humanize }} times within 15 minutes \
+        description: "The connection to {{ $labels.instance }} ({{ $labels.environment }}) was lost or came back {{ $value | printf `%.0f` }} times within 15 minutes \
              (limit: $flapping_changes), never long enough for RedisConnectionLost. Each time logins failed for some seconds."
             .into(),
         remediation: "See in redis_connection_errors_total which reason repeats: timeouts point at a blocked server or the network, refusals at restarts.".into(),

@@ -42,7 +42,7 @@ fn session_writes_refused() -> Alert {
         team: Team::Backend,
         symptom: "refused_writes",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) refuses writes with {{ $labels.err }}: nobody can log in.".into(),
-        description: "{{ $labels.instance }} ({{ $labels.environment }}) answers, but refused about {{ $value | humanize }} commands with {{ $labels.err }} within 5 minutes. \
+        description: "{{ $labels.instance }} ({{ $labels.environment }}) answers, but refused about {{ $value | printf `%.0f` }} commands with {{ $labels.err }} within 5 minutes. \
              {{ if eq $labels.err `OOM` }}It uses all of its maxmemory and may not evict anything.\
              {{ else if eq $labels.err `MISCONF` }}It cannot write its snapshot or append-only file, and takes no writes until it can; PING is refused as well.\
              {{ else if eq $labels.err `READONLY` }}It was the primary within the last day and is a replica now, and the application still writes to it.\
@@ -68,7 +68,7 @@ fn session_writes_refused_by_a_replica() -> Alert {
         team: Team::Backend,
         symptom: "refused_writes",
         summary: "Somebody writes to the replica {{ $labels.instance }} ({{ $labels.environment }}).".into(),
-        description: "{{ $labels.instance }} ({{ $labels.environment }}), a replica that was no primary within the last day, refused about {{ $value | humanize }} writes with {{ $labels.err }} within 5 minutes. \
+        description: "{{ $labels.instance }} ({{ $labels.environment }}), a replica that was no primary within the last day, refused about {{ $value | printf `%.0f` }} writes with {{ $labels.err }} within 5 minutes. \
              Some client has the wrong address: what it wants to store is lost."
             .into(),
         remediation: "Find the client with CLIENT LIST on the replica and give it the address of the primary.".into(),
