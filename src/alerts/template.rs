@@ -67,8 +67,24 @@ fn replacement(name: &str, place: Place<'_>, values: &Values) -> Result<String, 
         (_, Unit::Ratio) => format!("{}%", rounded(value * 100.0)),
         (_, Unit::Seconds) => humantime::format_duration(Duration::from_secs_f64(value))
             .to_string()
-            .replace(' ', ""),
+            .replace(' ', "")
+            .replace("days", "d")
+            .replace("day", "d"),
+        (_, Unit::Bytes) => bytes(value),
     })
+}
+
+/// Bytes in the largest unit that leaves at least 1.
+fn bytes(value: f64) -> String {
+    const STEP: f64 = 1024.0;
+    let mut rest = value;
+    for unit in ["B", "KiB", "MiB"] {
+        if rest < STEP {
+            return format!("{}{unit}", rounded(rest));
+        }
+        rest /= STEP;
+    }
+    format!("{}GiB", rounded(rest))
 }
 
 /// Rounds what binary fractions left behind: 28.999999999999996 is 29.
@@ -134,6 +150,11 @@ mod tests {
                 Place::Annotation("5m")
             ),
             "{{ $value }} of {{ $labels.instance }}: more than 90% for 5m"
+        );
+        let annotation = Place::Annotation("");
+        assert_eq!(
+            filled("$fragmentation_floor within $memory_forecast", annotation),
+            "100MiB within 1d"
         );
     }
 

@@ -42,6 +42,30 @@ thresholds! {
     // Memory.
     memory_critical Ratio 0.9 (0.01 .. 1.0) "RedisMemoryCritical: share of maxmemory that is used";
     memory_high Ratio 0.8 (0.01 .. 1.0) "RedisMemoryHigh: share of maxmemory that is used";
+    memory_forecast Seconds 86400.0 (3600.0 .. 2592000.0) "RedisMemoryForecast: memory that is full this soon if it goes on growing";
+    fragmentation_high Count 1.5 (1.05 .. 100.0) "RedisFragmentationHigh: resident over used memory";
+    fragmentation_floor Bytes 104857600.0 (0.0 .. 1e15) "RedisFragmentationHigh: a server that uses less has a high ratio without losing much";
+    evicted_share Ratio 0.5 (0.01 .. 1.0) "SessionsEvicted, RedisEvictingKeys of a cache: share of what ended that was evicted and had not expired or been deleted";
+    evicted_floor Count 100.0 (1.0 .. 1e9) "SessionsEvicted, RedisEvictingKeys of a cache: evictions within an hour below which their share says nothing";
+    // sessions
+    sessions_near_capacity Ratio 0.9 (0.01 .. 1.0) "SessionsNearCapacity: share of the store's capacity that is used";
+    sessions_high_watermark Ratio 0.8 (0.01 .. 1.0) "SessionsHighWatermark: share of the store's capacity that is used";
+    capacity_forecast Seconds 86400.0 (3600.0 .. 2592000.0) "SessionsCapacityForecast: a store that is full this soon if it goes on growing";
+    forecast_floor Ratio 0.5 (0.0 .. 1.0) "SessionsCapacityForecast, RedisMemoryForecast: what is emptier is not forecast";
+    usual_wave Count 1.1 (1.0 .. 10.0) "SessionsCapacityForecast, RedisMemoryForecast: up to so many times what was there a day or a week before is the usual wave and no growth";
+    sessions_floor Count 100.0 (1.0 .. 1e9) "smallest number of sessions of which a share or a change says anything";
+    sessions_growth Count 3.0 (1.1 .. 1000.0) "SessionsActiveSpike: times the number of sessions of five minutes before (3: growth by 200 %)";
+    sessions_left Ratio 0.5 (0.01 .. 0.99) "SessionsMassLogout: share of the sessions of five minutes before that is left";
+    created_per_minute Count 100.0 (1.0 .. 1e9) "SessionCreationRateSpike: sessions created per minute that are no spike yet";
+    created_growth Count 2.0 (1.1 .. 1000.0) "SessionCreationRateSpike: times the rate of the half hour before, of a day and of a week before";
+    ttl_too_long Ratio 0.01 (0.0 .. 1.0) "SessionTTLTooLong: share of sessions that live longer than expected";
+    without_ttl Ratio 0.05 (0.0 .. 1.0) "SessionsWithoutTTL: share of sessions that never expire";
+    cache_hits_low Ratio 0.9 (0.01 .. 1.0) "LowCacheHitRate: share of lookups in the application's session cache that found their session";
+    cache_hits_critical Ratio 0.7 (0.01 .. 1.0) "SessionCacheHitRateCritical: share of lookups in the application's session cache that found their session";
+    redis_hits_low Ratio 0.8 (0.01 .. 1.0) "RedisLowHitRate: share of lookups by clients that found their key";
+    lookups_floor Count 0.5 (0.0 .. 1e9) "hit rates: lookups per second below which their share says nothing";
+    key_growth Count 2.0 (1.1 .. 1000.0) "RedisKeyGrowth: times the keys of a day before";
+    key_growth_floor Count 10000.0 (1.0 .. 1e12) "RedisKeyGrowth: a database with fewer keys may grow as it likes";
 }
 
 /// What the rules are rendered with.
@@ -234,7 +258,7 @@ pub fn default_file() -> String {
     for threshold in THRESHOLDS {
         let value = match threshold.unit {
             Unit::Seconds => format_duration(Duration::from_secs_f64(threshold.default)),
-            Unit::Ratio | Unit::Count => threshold.default.to_string(),
+            Unit::Ratio | Unit::Count | Unit::Bytes => threshold.default.to_string(),
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  # {}\n  {}: {value}", threshold.help, threshold.name);

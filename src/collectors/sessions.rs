@@ -39,6 +39,7 @@ pub static SPEC: Spec = Spec {
             &SCAN_LAST_SUCCESS,
             &SCAN_REDIS_SECONDS,
             &SCAN_LOOKUPS,
+            &SCAN_MISSES,
         ]
     },
     build: Build::ByFrame,
@@ -297,6 +298,15 @@ pub static SCAN_LOOKUPS: Descriptor = Descriptor::new(
     "session_scan_keyspace_lookups_total",
     "Lookups that this exporter has added to keyspace_hits and keyspace_misses of the server: PTTL, TYPE, GETRANGE and ZCOUNT of scans, PTTL of new sessions, GET of the synthetic session, reads of application_metrics. \
      SCAN and MEMORY USAGE add none, and a replica that is scanned adds none to the server's.",
+    "this exporter: scan commands",
+)
+.with_labels(&["db"]);
+
+/// Those of [`SCAN_LOOKUPS`] that found no key: what has to be taken off `keyspace_misses`.
+pub static SCAN_MISSES: Descriptor = Descriptor::new(
+    MetricKind::Counter,
+    "session_scan_keyspace_misses_total",
+    "Those of session_scan_keyspace_lookups_total that found no key: sessions that ended before they were looked at, and application_metrics that do not exist yet. What is left of the lookups were hits.",
     "this exporter: scan commands",
 )
 .with_labels(&["db"]);

@@ -37,6 +37,8 @@ pub enum Unit {
     Seconds,
     /// A plain number; what it counts says the help.
     Count,
+    /// A number of bytes; for people in KiB, MiB or GiB.
+    Bytes,
 }
 
 /// A number that decides when an alert fires.

@@ -199,8 +199,8 @@ pub struct Accumulators {
     pub events: EventCounts,
     /// Per-key commands of ours that the server counts among its hits and misses, by database.
     pub keyspace_lookups: BTreeMap<u32, u64>,
-    /// Of these, how many found no key.
-    pub keyspace_misses: u64,
+    /// Of these, how many found no key, by database.
+    pub keyspace_misses: BTreeMap<u32, u64>,
     /// What was left out of the metrics.
     pub dropped: Dropped,
 }
@@ -219,7 +219,7 @@ impl Default for Accumulators {
             scan_redis_seconds: std::collections::BTreeMap::new(),
             events: EventCounts::default(),
             keyspace_lookups: BTreeMap::new(),
-            keyspace_misses: 0,
+            keyspace_misses: BTreeMap::new(),
             dropped: Dropped::default(),
         }
     }

@@ -224,7 +224,9 @@ pub fn session_counters(accumulators: &Accumulators) -> Samples {
         samples.push_with(&sessions::SCAN_REDIS_SECONDS, database_label(*database), *seconds);
     }
     for (database, lookups) in &accumulators.keyspace_lookups {
+        let misses = accumulators.keyspace_misses.get(database).copied().unwrap_or_default();
         samples.push_with(&sessions::SCAN_LOOKUPS, database_label(*database), *lookups as f64);
+        samples.push_with(&sessions::SCAN_MISSES, database_label(*database), misses as f64);
     }
     samples
 }

@@ -1,7 +1,11 @@
 //! The rules, one file per concern.
 
 pub(super) mod availability;
+mod capacity;
+mod evictions;
 pub(super) mod exporter;
+mod forecast;
+mod hits;
 pub(super) mod latency;
 pub(super) mod memory;
 pub(super) mod persistence;

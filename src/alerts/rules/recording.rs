@@ -47,17 +47,27 @@ fn groups() -> Vec<Group> {
             "job_environment_instance_store:sessions_created:rate5m",
             "sum by (job, environment, instance, store) (rate(sessions_created_total{$job}[5m]))",
         ),
+        // A store with `app_label` is the sum of its applications; two exporters that watch the same one are not.
         record(
-            "job_environment_instance_store:sessions_active:max",
-            "max by (job, environment, instance, store) (sessions_active{$job})",
+            "job_environment_instance_store:sessions_active:sum",
+            "sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{$job}))",
         ),
+        record(
+            "job_environment_instance_store:sessions_active_low:sum",
+            "sum by (job, environment, instance, store) (min by (job, environment, instance, store, app) (sessions_active_low{$job}))",
+        ),
+        record(
+            "job_environment_instance_store:sessions_active_high:sum",
+            "sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active_high{$job}))",
+        ),
+        // The one place that capacity comes from: alerts and panels know no other.
         record(
             CAPACITY,
             "max by (job, environment, instance, store) (sessions_max_capacity{$job})",
         ),
         record(
             "job_environment_instance_store:sessions_capacity_used:ratio",
-            "job_environment_instance_store:sessions_active:max\n\
+            "job_environment_instance_store:sessions_active:sum\n\
              / (job_environment_instance_store:sessions_max_capacity:max > 0)",
         ),
         // maxmemory 0 means that there is no limit: the ratio is absent then, not infinite.
@@ -66,10 +76,59 @@ fn groups() -> Vec<Group> {
             "max by (job, environment, instance) (redis_memory_used_bytes{$job})\n\
              / (max by (job, environment, instance) (redis_memory_max_bytes{$job}) > 0)",
         ),
+        // Evicting is what a cache is for. Whoever runs one says so by an `expect` that allows to evict any key; a policy that merely happens to be
+        // set says nothing about what was meant.
+        record(
+            "job_environment_instance:redis_cache_on_purpose:max",
+            "max by (job, environment, instance) (redis_expectation_met{$job,expectation=\"maxmemory_policy\"} == 1)\n\
+             and\n\
+             max by (job, environment, instance) (redis_instance_info{$job,maxmemory_policy=~\"allkeys-.+\"})",
+        ),
+        // What a replica shares with its primary is told once, of the primary.
+        record(
+            "job_environment_instance:redis_replica:max",
+            "max by (job, environment, instance) (redis_instance_info{$job,role=~\"slave|replica\"})",
+        ),
+        // An application may count requests, or hits and misses. What it was configured to count and does not is 0.
+        record(
+            "job_environment_instance:session_cache_requests:rate10m",
+            "sum by (job, environment, instance) (rate(session_cache_requests_total{$job}[10m])) > 0\n\
+             or\n\
+             sum by (job, environment, instance) (rate(session_cache_hits_total{$job}[10m]))\n\
+             + sum by (job, environment, instance) (rate(session_cache_misses_total{$job}[10m]))",
+        ),
         record(
             "job_environment_instance:session_cache_hits:ratio_rate10m",
             "sum by (job, environment, instance) (rate(session_cache_hits_total{$job}[10m]))\n\
-             / (sum by (job, environment, instance) (rate(session_cache_requests_total{$job}[10m])) > 0)",
+             / (job_environment_instance:session_cache_requests:rate10m > 0)",
+        ),
+        // What clients looked up: the exporter's own lookups count at the server too, and are taken off.
+        record(
+            "job_environment_instance:redis_keyspace_lookups:rate10m",
+            "clamp_min(\n\
+             sum by (job, environment, instance) (rate(redis_keyspace_hits_total{$job}[10m]))\n\
+             + sum by (job, environment, instance) (rate(redis_keyspace_misses_total{$job}[10m]))\n\
+             - (\n\
+             sum by (job, environment, instance) (rate(session_scan_keyspace_lookups_total{$job}[10m]))\n\
+             or\n\
+             0 * sum by (job, environment, instance) (rate(redis_keyspace_hits_total{$job}[10m]))\n\
+             ), 0)",
+        ),
+        record(
+            "job_environment_instance:redis_keyspace_misses:rate10m",
+            "clamp_min(\n\
+             sum by (job, environment, instance) (rate(redis_keyspace_misses_total{$job}[10m]))\n\
+             - (\n\
+             sum by (job, environment, instance) (rate(session_scan_keyspace_misses_total{$job}[10m]))\n\
+             or\n\
+             0 * sum by (job, environment, instance) (rate(redis_keyspace_misses_total{$job}[10m]))\n\
+             ), 0)",
+        ),
+        record(
+            "job_environment_instance:redis_keyspace_hits:ratio_rate10m",
+            "1 - clamp_max(\n\
+             job_environment_instance:redis_keyspace_misses:rate10m\n\
+             / (job_environment_instance:redis_keyspace_lookups:rate10m > 0), 1)",
         ),
         // Availability. Before 6.2 INFO says nothing about maxclients, and CONFIG GET does.
         record(

@@ -288,7 +288,12 @@ impl Instance {
         *self.accumulators.scanned_keys.entry(database).or_default() += keys_examined;
         *self.accumulators.scan_redis_seconds.entry(database).or_default() += redis_seconds;
         *self.accumulators.keyspace_lookups.entry(database).or_default() += lookups;
-        self.accumulators.keyspace_misses += misses;
+        *self.accumulators.keyspace_misses.entry(database).or_default() += misses;
+        self.show_session_counters();
+    }
+
+    /// What scans have cost, and what this exporter has looked up in whatever way.
+    pub(super) fn show_session_counters(&mut self) {
         let counters = publish::session_counters(&self.accumulators);
         self.show("sessions", publish::COUNTERS, counters, None);
     }

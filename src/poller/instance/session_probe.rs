@@ -448,6 +448,7 @@ impl Instance {
             // GET is the one command of the probe that the server counts, as a hit.
             let database = self.config.address.database;
             *self.accumulators.keyspace_lookups.entry(database).or_default() += 1;
+            self.show_session_counters();
         }
         self.log_probe(outcome.failure.as_deref(), outcome.is_connection);
         self.remember_turn(SPEC.name, outcome.failure, started.elapsed());

@@ -209,11 +209,11 @@ impl Instance {
         let Reply::Integer(milliseconds) = reply else { return };
         let stores = self.ttl_stores(sampled);
         self.counts.ttls.proven.extend(stores);
-        *self
-            .accumulators
-            .keyspace_lookups
-            .entry(sampled.created.database)
-            .or_default() += 1;
+        let database = sampled.created.database;
+        *self.accumulators.keyspace_lookups.entry(database).or_default() += 1;
+        if *milliseconds < NO_TTL {
+            *self.accumulators.keyspace_misses.entry(database).or_default() += 1;
+        }
         for index in &sampled.created.stores {
             let Some(store) = self.stores.get(*index) else { continue };
             let given = match *milliseconds {
