@@ -58,6 +58,11 @@ impl Prometheus {
         prometheus
     }
 
+    /// Where it listens on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn api(&self, path: &str) -> serde_json::Value {
         let response = http::request(self.port, "GET", &format!("/api/v1/{path}"), &[]).unwrap();
         assert_eq!(response.status, 200, "{path}: {}", response.text());

@@ -11,6 +11,7 @@ mod support;
 
 mod anonymous;
 mod application;
+mod artefacts;
 mod application_daemon;
 mod authentication;
 mod bench;
