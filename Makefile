@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 STAGES := lint unit servers e2e package
 
-.PHONY: help run test $(STAGES) matrix bench soak sbom docs fixtures
+.PHONY: help run test $(STAGES) matrix panels pictures bench soak sbom docs fixtures
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9$$()A-Z]+:.*## / { sub(/\$$\(STAGES\)/, "lint unit servers e2e package", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,15 @@ $(STAGES):
 
 matrix: ## the server and end-to-end tests against every server, Prometheus and peer that Debian packages
 	@tests/stages.sh matrix
+
+panels: ## every panel of the dashboards with its queries, how many rows they return in the scene of the tests, and a value
+	@tests/servers/install.sh
+	@tests/servers/install.sh --grafana
+	@cargo test --locked --test e2e dashboards::checks::every_panel -- --nocapture
+
+pictures: ## docs/pictures: the dashboards on real data, drawn by Grafana's own components (PICTURES_SECONDS of traffic, default 480)
+	@tests/servers/install.sh --pictures
+	cargo test --locked --test e2e dashboards::capture::pictures -- --ignored --nocapture
 
 bench: ## micro-benchmarks, side by side with redis_exporter on one server, what counting sessions costs, and every optional group
 	@tests/servers/install.sh --bench

@@ -49,6 +49,7 @@ stage_servers() (
 stage_e2e() (
     set -e
     tests/servers/install.sh
+    tests/servers/install.sh --grafana
     cargo test --locked --test e2e
 )
 
@@ -72,6 +73,7 @@ stage_matrix() (
     set -e
     tests/servers/install.sh --matrix
     tests/servers/install.sh --libraries
+    tests/servers/install.sh --grafana
     bin="${REDIS_SESSION_EXPORTER_SERVERS:-.servers}/bin"
     bin="$(cd "$bin" && pwd)"
     for server in "$(command -v redis-server)" "$bin/redis-server-8.0" "$bin/valkey-server-8.1" "$bin/valkey-server-9.1"; do

@@ -23,6 +23,23 @@ macro_rules! thresholds {
 }
 
 thresholds! {
+    // Availability.
+    flapping_changes Count 6.0 (2.0 .. 1000.0) "RedisConnectionFlapping: losses and returns of the connection within 15 minutes";
+    refused_readings Count 3.0 (1.0 .. 20.0) "SessionWritesRefused: readings within 5 minutes that each show newly refused writes, so that one refused write or a failover of seconds wakes nobody";
+    degraded_errors Ratio 0.05 (0.001 .. 1.0) "SessionServiceDegraded: share of operations that fail";
+    degraded_latency Seconds 2.0 (0.001 .. 10.0) "SessionServiceDegraded: 95th percentile of the time that operations take";
+    error_rate_critical Ratio 0.05 (0.0001 .. 1.0) "SessionOperationErrorRate: share of operations that fail";
+    error_rate_elevated Ratio 0.01 (0.0001 .. 1.0) "SessionOperationErrorRateElevated: share of operations that fail";
+    operations_floor Count 0.1 (0.0 .. 1000000.0) "Session operations per second below which a share of failed ones says nothing";
+    probe_errors_floor Count 0.005 (0.0 .. 1000.0) "SessionServiceDegraded: failed operations of the session probe per second below which they say nothing; one in 5 minutes is 0.0033";
+    clients_high Ratio 0.8 (0.01 .. 1.0) "RedisClientsHigh: connected clients as a share of maxclients";
+    blocked_clients Count 10.0 (0.0 .. 1000000.0) "RedisBlockedClients: clients that wait in blocking commands; count the workers of a queue that shares the server";
+    rejected_connections Count 0.0 (0.0 .. 1000000.0) "RedisRejectedConnections: connections turned away within 5 minutes";
+    pool_waiting Count 10.0 (0.0 .. 1000000.0) "SessionPoolSaturated: requests that wait for a connection of the application's pool";
+    pool_in_use Ratio 0.9 (0.01 .. 1.0) "SessionPoolSaturated: share of the application's pool that is in use";
+    circuit_breaker_opens Count 0.0 (0.0 .. 1000000.0) "SessionCircuitBreakerOpen: openings within 10 minutes";
+    job_queue_backlog Count 100.0 (0.0 .. 1000000000.0) "JobQueueBacklog: jobs that wait in the longest queue";
+    // Memory.
     memory_critical Ratio 0.9 (0.01 .. 1.0) "RedisMemoryCritical: share of maxmemory that is used";
     memory_high Ratio 0.8 (0.01 .. 1.0) "RedisMemoryHigh: share of maxmemory that is used";
 }

@@ -12,6 +12,7 @@ mod support;
 mod alert_inhibition;
 mod alert_routes;
 mod alert_rules;
+mod dashboards;
 mod drop_in_transcript;
 mod exceptions;
 mod migration;

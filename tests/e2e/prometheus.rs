@@ -58,9 +58,16 @@ impl Prometheus {
         prometheus
     }
 
-    /// Where it listens on 127.0.0.1.
+    /// Where it answers, for programs beside the test.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The whole answer of its API to a path below `/api/v1/`, good or bad.
+    pub(crate) fn answer(&self, path: &str) -> serde_json::Value {
+        http::request(self.port, "GET", &format!("/api/v1/{path}"), &[])
+            .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.process.output()))
+            .json()
     }
 
     fn api(&self, path: &str) -> serde_json::Value {

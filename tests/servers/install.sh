@@ -9,6 +9,9 @@
 #   install.sh --libraries
 #                         what tests/servers/libraries.rs needs: session libraries of node, python, php and ruby; those of
 #                         npm and PyPI at pinned versions, in .servers/libraries
+#   install.sh --grafana  what the checks of the dashboards need: Grafana's published packages of npm and PyPI at pinned versions, in
+#                         .servers/grafana
+#   install.sh --pictures what `make pictures` needs on top: chromium
 #   install.sh --musl     what the static build needs on top: musl-gcc, pgrep and the musl target of the
 #                         Rust toolchain
 #   install.sh --matrix   newer servers and peers, unpacked into .servers/ (or $REDIS_SESSION_EXPORTER_SERVERS),
@@ -25,7 +28,7 @@ case "$servers_dir" in /*) ;; *) servers_dir="$PWD/$servers_dir" ;; esac
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -136,6 +139,26 @@ install_libraries() {
     (cd "$folder/node" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     python3 -m venv "$folder/python"
     # Ready-made packages only: no compiler runs, and the list of pins is complete.
+    "$folder/python/bin/pip" install --quiet --no-deps --only-binary :all: --disable-pip-version-check -r "$from/requirements.txt"
+    "$folder/python/bin/pip" check >&2
+    printf '%s\n' "$wanted" >"$folder/.complete"
+}
+
+# --- Grafana's own libraries: its types, its models, and the components that its panels are made of ----------------------
+
+install_grafana() {
+    ensure_packages node nodejs npm npm python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || ensure_packages /missing python3-venv
+
+    local from=tests/grafana folder="$servers_dir/grafana" wanted
+    wanted="$(cat "$from/package-lock.json" "$from/requirements.txt" | sha256sum)"
+    [ "$(cat "$folder/.complete" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing Grafana's packages of npm and PyPI into $folder (half a gigabyte)"
+    rm -rf "$folder"
+    mkdir -p "$folder/node"
+    cp "$from/package.json" "$from/package-lock.json" "$folder/node"
+    (cd "$folder/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    python3 -m venv "$folder/python"
     "$folder/python/bin/pip" install --quiet --no-deps --only-binary :all: --disable-pip-version-check -r "$from/requirements.txt"
     "$folder/python/bin/pip" check >&2
     printf '%s\n' "$wanted" >"$folder/.complete"
@@ -274,6 +297,8 @@ case "${1-}" in
     --run) install_for_run ;;
     --bench) install_for_tests; ensure_packages wrk wrk ;;
     --libraries) install_libraries ;;
+    --grafana) install_grafana ;;
+    --pictures) install_for_tests; install_grafana; ensure_packages chromium chromium ;;
     --musl) install_for_musl ;;
     --matrix) install_for_tests; install_matrix ;;
     *) usage ;;

@@ -71,6 +71,31 @@ fn groups() -> Vec<Group> {
             "sum by (job, environment, instance) (rate(session_cache_hits_total{$job}[10m]))\n\
              / (sum by (job, environment, instance) (rate(session_cache_requests_total{$job}[10m])) > 0)",
         ),
+        // Availability. Before 6.2 INFO says nothing about maxclients, and CONFIG GET does.
+        record(
+            "job_environment_instance:redis_clients_used:ratio",
+            "max by (job, environment, instance) (redis_connected_clients{$job})\n\
+             / (\n\
+             (max by (job, environment, instance) (redis_max_clients{$job}) or max by (job, environment, instance) (redis_config_maxclients{$job})) > 0\n\
+             )",
+        ),
+        // 1 for an instance that is a replica and was none within the last day: nobody is meant to write there. An instance whose role is unknown, or that
+        // was a primary until a failover, is absent.
+        record(
+            "job_environment_instance:redis_instance_info:standing_replica",
+            "group by (job, environment, instance) (redis_instance_info{$job,role=~\"slave|replica\"})\n\
+             unless\n\
+             group by (job, environment, instance) (last_over_time(redis_instance_info{$job,role=\"master\"}[1d]))",
+        ),
+        record(
+            "job_environment_instance:session_probe_errors:rate5m",
+            "sum by (job, environment, instance) (rate(session_probe_operations_total{$job,status=\"error\"}[5m]))",
+        ),
+        record(
+            "job_environment_instance:session_probe_errors:ratio_rate5m",
+            "job_environment_instance:session_probe_errors:rate5m\n\
+             / (sum by (job, environment, instance) (rate(session_probe_operations_total{$job}[5m])) > 0)",
+        ),
     ];
     for (measured, bucket) in MEASURED {
         for (percentile, quantile) in PERCENTILES {
@@ -84,6 +109,19 @@ fn groups() -> Vec<Group> {
             }));
         }
     }
+    // The server takes what lasts longer than half a second for endless, and its percentile reads 10 s then. So it counts only where an observation between 1 s and 5 s
+    // proves that the histogram is another one, which an application keeps under this name.
+    rules.push(record(
+        "job_environment_instance:session_latency_seconds:p95_rate5m",
+        "max by (job, environment, instance) (\n\
+         job_environment_instance_measured:session_latency_seconds:p95_rate5m{measured=~\"ping|probe\"}\n\
+         or\n\
+         job_environment_instance_measured:session_latency_seconds:p95_rate5m{measured=\"server\"}\n\
+         and on (job, environment, instance)\n\
+         sum by (job, environment, instance) (rate(session_operation_duration_seconds_bucket{$job,le=~\"5(\\\\.0)?\"}[5m]))\n\
+         > sum by (job, environment, instance) (rate(session_operation_duration_seconds_bucket{$job,le=~\"1(\\\\.0)?\"}[5m]))\n\
+         )",
+    ));
     vec![Group {
         name: "redis-session-store.recording",
         interval: "15s",
