@@ -220,9 +220,7 @@ fn every_link_of_the_documents_leads_somewhere() {
                 problems.push(format!("{}: {link}", path.display()));
             } else if !place.is_empty() {
                 let text = std::fs::read_to_string(&target).unwrap_or_default();
-                let is_there = text
-                    .lines()
-                    .any(|line| line.starts_with('#') && anchor(line) == place);
+                let is_there = text.lines().any(|line| line.starts_with('#') && anchor(line) == place);
                 if !is_there {
                     problems.push(format!("{}: {link}: no such heading", path.display()));
                 }
@@ -247,7 +245,10 @@ fn the_list_of_runbooks_is_complete() {
 #[test]
 fn blocks_are_found() {
     let page = "text\n```sh\nredis-cli PING\n```\n```yaml\na: 1\n```\n```sh disruptive\nredis-cli SHUTDOWN\n```\n";
-    let found: Vec<(usize, bool)> = blocks(page).iter().map(|block| (block.line, block.is_disruptive)).collect();
+    let found: Vec<(usize, bool)> = blocks(page)
+        .iter()
+        .map(|block| (block.line, block.is_disruptive))
+        .collect();
     assert_eq!(found, [(2, false), (8, true)]);
     assert_eq!(anchor("## What it is: `a` & b"), "what-it-is-a--b");
 }

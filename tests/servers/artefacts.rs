@@ -71,20 +71,30 @@ fn values_change_the_rules_and_wrong_ones_are_refused() {
         Some("https://wiki.example.org/RedisConnectionLost")
     );
     assert!(alert("RedisMemoryHigh").is_none());
-    assert!(!ended.output.contains("redis-session-exporter\""), "the selector is everywhere");
+    assert!(
+        !ended.output.contains("redis-session-exporter\""),
+        "the selector is everywhere"
+    );
     let capacity = all
         .iter()
         .find(|rule| rule["record"].as_str() == Some("job_environment_instance_store:sessions_max_capacity:max"))
         .unwrap();
     let expression = capacity["expr"].as_str().unwrap();
-    assert!(expression.contains(r#"store="we\"b""#) && expression.ends_with("+ 500"), "{expression}");
+    assert!(
+        expression.contains(r#"store="we\"b""#) && expression.ends_with("+ 500"),
+        "{expression}"
+    );
     let manifest: serde_yaml::Value = serde_yaml::from_str(&rules(mine, "prometheus-rule").output).unwrap();
     assert_eq!(manifest["kind"].as_str(), Some("PrometheusRule"));
     assert_eq!(rules_of(&manifest["spec"]), all);
 
     let refused = rules("thresholds: { memory_critical: 90 }\n", "prometheus");
     assert_eq!(refused.code, 78, "{}", refused.output);
-    assert!(refused.output.contains("values.yaml:1:32: thresholds.memory_critical"), "{}", refused.output);
+    assert!(
+        refused.output.contains("values.yaml:1:32: thresholds.memory_critical"),
+        "{}",
+        refused.output
+    );
     let missing = exporter::run(&["rules", "--values", "/nonexistent/values.yaml"]);
     assert_eq!(missing.code, 78, "{}", missing.output);
     let nowhere = exporter::run(&["rules", "--output", "/proc/nothing"]);
@@ -127,7 +137,12 @@ fn the_daemon_serves_them() {
         assert_eq!(exporter.get(&path).text(), dashboards[&file]);
         assert_eq!(exporter.get(&format!("{path}.json")).text(), dashboards[&file]);
     }
-    for path in ["/rules/nothing", "/dashboards/nothing", "/dashboards/../config", "/rules/a/b"] {
+    for path in [
+        "/rules/nothing",
+        "/dashboards/nothing",
+        "/dashboards/../config",
+        "/rules/a/b",
+    ] {
         let answer = exporter.get(path);
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.text().contains("nothing,"), "the name is not repeated");
@@ -144,15 +159,24 @@ fn check_names_the_alerts_that_cannot_fire() {
     let check = |further: &str| {
         std::fs::write(&file, config::fast(&[("redis", &server.address(), further)])).unwrap();
         let ended = exporter::run(&["check", "--config.file", file.to_str().unwrap()]);
-        let lines = ended.output.lines().filter_map(|line| line.trim().strip_prefix("cannot fire"));
+        let lines = ended
+            .output
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("cannot fire"));
         lines.map(|line| line.trim().to_owned()).collect::<Vec<String>>()
     };
     let store = "sessions:\n  - { store: web, match: [\"sess:*\"] }";
     let silent = check(store);
     let with_capacity = check("sessions:\n  - { store: web, match: [\"sess:*\"], capacity: 100 }");
-    let of_capacity = |lines: &[String]| lines.iter().any(|line| line.starts_with("without capacity: ") && line.contains("SessionsNearCapacity"));
+    let of_capacity = |lines: &[String]| {
+        lines
+            .iter()
+            .any(|line| line.starts_with("without capacity: ") && line.contains("SessionsNearCapacity"))
+    };
     assert!(of_capacity(&silent), "{silent:#?}");
     assert!(!of_capacity(&with_capacity), "{with_capacity:#?}");
-    let application = silent.iter().any(|line| line.contains("session_encryption_errors_total") && line.contains("EncryptionKeyMissing"));
+    let application = silent
+        .iter()
+        .any(|line| line.contains("session_encryption_errors_total") && line.contains("EncryptionKeyMissing"));
     assert!(application, "{silent:#?}");
 }

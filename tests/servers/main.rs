@@ -11,8 +11,8 @@ mod support;
 
 mod anonymous;
 mod application;
-mod artefacts;
 mod application_daemon;
+mod artefacts;
 mod authentication;
 mod bench;
 mod canary;
