@@ -4,6 +4,8 @@
 //! The files under `alerts/rules/` are what [`render::file`] makes of [`FILES`] with the default [`Values`]; a test says so. So a new alert is
 //! one value in one file, with its tests in `alerts/tests/` and its page in `docs/runbooks/`.
 
+#[cfg(test)]
+mod document;
 pub mod render;
 mod rules;
 pub mod template;
@@ -143,6 +145,25 @@ pub enum Need {
     Expectation(&'static str),
     /// At least one of these.
     AnyOf(&'static [Need]),
+}
+
+impl std::fmt::Display for Need {
+    /// In words for people: `events`, `the application's job_queue_pending`, `Redis 7.2 or later`, alternatives with `or`.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Feature(feature) => formatter.write_str(feature.name),
+            Self::ApplicationMetric(name) => write!(formatter, "the application's {name}"),
+            Self::Redis(major, minor) => write!(formatter, "Redis {major}.{minor} or later"),
+            Self::Expectation(name) => write!(formatter, "expect.{name}"),
+            Self::AnyOf(needs) => {
+                for (index, need) in needs.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { " or " };
+                    write!(formatter, "{separator}{need}")?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What the series of an alert are about.

@@ -21,6 +21,7 @@ mod mtls;
 mod optional_info;
 mod prometheus;
 mod promtool;
+mod runbooks;
 mod scenes;
 mod side_by_side;
 mod web_config;

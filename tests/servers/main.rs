@@ -12,6 +12,7 @@ mod support;
 mod anonymous;
 mod application;
 mod application_daemon;
+mod artefacts;
 mod authentication;
 mod bench;
 mod canary;

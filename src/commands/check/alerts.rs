@@ -56,7 +56,7 @@ fn silenced_by(alert: &Alert, known: &Known<'_>) -> Option<String> {
     let missing: Vec<String> = verdicts
         .clone()
         .filter(|(_, verdict)| *verdict == Verdict::Unmet)
-        .map(|(need, _)| in_words(need))
+        .map(|(need, _)| need.to_string())
         .collect();
     let is_elsewhere = verdicts.clone().any(|(_, verdict)| verdict == Verdict::Elsewhere);
     (!missing.is_empty() && !is_elsewhere).then(|| missing.join(" and "))
@@ -85,19 +85,6 @@ fn verdict(need: &Need, known: &Known<'_>) -> Verdict {
                 .into_iter()
                 .find(|verdict| verdicts.contains(verdict))
                 .unwrap_or(Verdict::Unmet)
-        }
-    }
-}
-
-fn in_words(need: &Need) -> String {
-    match need {
-        Need::Feature(feature) => feature.name.to_owned(),
-        Need::ApplicationMetric(name) => format!("the application's {name}"),
-        Need::Redis(major, minor) => format!("Redis {major}.{minor} or later"),
-        Need::Expectation(name) => format!("expect.{name}"),
-        Need::AnyOf(needs) => {
-            let words: Vec<String> = needs.iter().map(in_words).collect();
-            words.join(" or ")
         }
     }
 }
