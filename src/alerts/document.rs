@@ -80,7 +80,13 @@ pub fn runbooks_page() -> String {
             let mut priorities: Vec<Priority> = of_name.map(|other| other.priority).collect();
             priorities.sort_unstable();
             let priorities: Vec<&str> = priorities.into_iter().map(Priority::as_label).collect();
-            let _ = writeln!(page, "- [{}]({}.md) ({})", alert.name, alert.name, priorities.join(", "));
+            let _ = writeln!(
+                page,
+                "- [{}]({}.md) ({})",
+                alert.name,
+                alert.name,
+                priorities.join(", ")
+            );
         }
     }
     page
@@ -132,7 +138,10 @@ mod tests {
 
     #[test]
     fn the_pages_are_current() {
-        for (path, text) in [("docs/alerts.md", alerts_page()), ("docs/runbooks/README.md", runbooks_page())] {
+        for (path, text) in [
+            ("docs/alerts.md", alerts_page()),
+            ("docs/runbooks/README.md", runbooks_page()),
+        ] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             if std::env::var_os("UPDATE").is_some() {
                 std::fs::write(&path, &text).unwrap();
