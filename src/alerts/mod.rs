@@ -141,6 +141,8 @@ pub enum Need {
     ApplicationMetric(&'static str),
     /// A server of at least this version of Redis, or a fork that says it is compatible with it: major, minor.
     Redis(u32, u32),
+    /// A server of this product (`Valkey`, `Dragonfly`) of at least this version of its own: name, major, minor. 0.0 is any version.
+    Product(&'static str, u32, u32),
     /// What `expect` of the instance must say, e.g. `persistence`.
     Expectation(&'static str),
     /// At least one of these.
@@ -154,6 +156,8 @@ impl std::fmt::Display for Need {
             Self::Feature(feature) => formatter.write_str(feature.name),
             Self::ApplicationMetric(name) => write!(formatter, "the application's {name}"),
             Self::Redis(major, minor) => write!(formatter, "Redis {major}.{minor} or later"),
+            Self::Product(name, 0, 0) => formatter.write_str(name),
+            Self::Product(name, major, minor) => write!(formatter, "{name} {major}.{minor} or later"),
             Self::Expectation(name) => write!(formatter, "expect.{name}"),
             Self::AnyOf(needs) => {
                 for (index, need) in needs.iter().enumerate() {

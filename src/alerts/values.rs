@@ -66,6 +66,27 @@ thresholds! {
     lookups_floor Count 0.5 (0.0 .. 1e9) "hit rates: lookups per second below which their share says nothing";
     key_growth Count 2.0 (1.1 .. 1000.0) "RedisKeyGrowth: times the keys of a day before";
     key_growth_floor Count 10000.0 (1.0 .. 1e12) "RedisKeyGrowth: a database with fewer keys may grow as it likes";
+    // latency
+    session_latency_critical Seconds 2.0 (0.001 .. 60.0) "SessionLatencyCritical: what one operation in a hundred takes longer than";
+    session_latency_high Seconds 0.5 (0.001 .. 60.0) "HighSessionLatency: what one operation in a hundred takes longer than; SessionLatencyCritical: what one PING or probe in twenty must take longer than, too";
+    session_latency_operations Count 1.0 (0.01 .. 1000000.0) "HighSessionLatency, SessionLatencyCritical: operations a second below which the server's histogram is not judged, since one in a hundred of so few is a single one";
+    ping_latency_high Seconds 0.01 (0.0001 .. 60.0) "HighLatency: what one PING in twenty takes longer than";
+    slowlog_entries Count 10.0 (0.1 .. 1000000.0) "RedisSlowlogGrowing: entries in the slow log per minute";
+    // tls
+    tls_errors Count 0.0 (0.0 .. 1000000.0) "TLSConnectionErrors: handshakes of the exporter that may fail within ten minutes";
+    tls_certificate_notice Seconds 2592000.0 (60.0 .. 31536000.0) "RedisTLSCertificateExpiring, P3: what is left of a certificate of the server";
+    tls_certificate_soon Seconds 1209600.0 (60.0 .. 31536000.0) "RedisTLSCertificateExpiring, P2: what is left of a certificate of the server";
+    tls_certificate_urgent Seconds 604800.0 (60.0 .. 31536000.0) "RedisTLSCertificateExpiring, P1: what is left of a certificate of the server";
+    tls_client_certificate_soon Seconds 1209600.0 (60.0 .. 31536000.0) "RedisTLSClientCertificateExpiring, P2: what is left of what the server shows to others or trusts";
+    tls_client_certificate_urgent Seconds 259200.0 (60.0 .. 31536000.0) "RedisTLSClientCertificateExpiring, P1: what is left of what the server shows to others or trusts";
+    // security
+    encryption_error_ratio Ratio 0.01 (0.0001 .. 1.0) "SessionEncryptionErrorRate: encryptions and decryptions that fail, as a share of session operations";
+    encryption_errors_least Count 1.0 (0.01 .. 1000000.0) "SessionEncryptionErrorRate: failures per minute below which their share is not judged";
+    encryption_errors_uncounted Count 10.0 (0.01 .. 1000000.0) "SessionEncryptionErrorRate: failures per minute where session operations are not counted";
+    token_errors Count 20.0 (0.1 .. 1000000.0) "TokenValidationErrorsElevated: tokens per minute that are not valid";
+    signature_errors Count 10.0 (0.1 .. 1000000.0) "TokenSignatureAttack: tokens per minute with a wrong signature";
+    signature_errors_factor Count 10.0 (1.5 .. 1000.0) "TokenSignatureAttack: how many times as many as in the hour before";
+    acl_denied Count 10.0 (0.1 .. 1000000.0) "RedisACLDenied: refusals of one kind per minute; what the server refuses to the exporter stays below";
 }
 
 /// What the rules are rendered with.

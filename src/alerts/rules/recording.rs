@@ -155,6 +155,25 @@ fn groups() -> Vec<Group> {
             "job_environment_instance:session_probe_errors:rate5m\n\
              / (sum by (job, environment, instance) (rate(session_probe_operations_total{$job}[5m])) > 0)",
         ),
+        record(
+            "job_environment_instance:session_encryption_errors:rate5m",
+            "sum by (job, environment, instance) (rate(session_encryption_errors_total{$job}[5m]))",
+        ),
+        // Of what is shown in the handshake that which ends first: an authority in between where it ends before the server's own certificate. Without
+        // a handshake (an address without TLS) what the server says about its certificate.
+        record(
+            "job_environment_instance_certificate:redis_tls_certificate_not_after_timestamp_seconds:min",
+            "min by (job, environment, instance, certificate) (redis_tls_certificate_not_after_timestamp_seconds{$job,certificate=\"chain\"})\n\
+             and on (job, environment, instance)\n\
+             (\n  \
+               min by (job, environment, instance) (redis_tls_certificate_not_after_timestamp_seconds{$job,certificate=\"chain\"})\n  \
+               < min by (job, environment, instance) (redis_tls_certificate_not_after_timestamp_seconds{$job,certificate=\"leaf\"})\n\
+             )\n\
+             or on (job, environment, instance)\n\
+             min by (job, environment, instance, certificate) (redis_tls_certificate_not_after_timestamp_seconds{$job,certificate=\"leaf\"})\n\
+             or on (job, environment, instance)\n\
+             min by (job, environment, instance, certificate) (redis_tls_configured_certificate_not_after_timestamp_seconds{$job,certificate=\"server\"})",
+        ),
     ];
     for (measured, bucket) in MEASURED {
         for (percentile, quantile) in PERCENTILES {

@@ -76,6 +76,9 @@ fn verdict(need: &Need, known: &Known<'_>) -> Verdict {
         Need::Redis(major, minor) => met(known
             .server
             .is_none_or(|server| server.redis_version >= (*major, *minor, 0))),
+        Need::Product(product, major, minor) => met(known.server.is_none_or(|server| {
+            server.product.eq_ignore_ascii_case(product) && server.version_numbers >= (*major, *minor, 0)
+        })),
         Need::Expectation("maxmemory_policy") => met(!known.config.expect.maxmemory_policy.is_empty()),
         Need::Expectation("persistence") => met(known.config.expect.persistence.is_some()),
         Need::Expectation(_) => Verdict::Unmet,
@@ -139,6 +142,29 @@ mod tests {
             reason(&[Need::Expectation("persistence")], &config, &[], &[]).as_deref(),
             Some("expect.persistence")
         );
+    }
+
+    #[test]
+    fn a_product_is_needed_from_a_version_of_its_own_on() {
+        const NEEDS: Need = Need::AnyOf(&[Need::Product("Valkey", 9, 1), Need::Product("Dragonfly", 0, 0)]);
+        let config = instance("");
+        let is_met = |product: &str, version_numbers| {
+            let server = Server {
+                product: product.to_owned(),
+                version_numbers,
+                ..Server::default()
+            };
+            let known = Known {
+                config: &config,
+                server: Some(&server),
+                there: &[],
+                elsewhere: &[],
+            };
+            verdict(&NEEDS, &known) == Verdict::Met
+        };
+        assert!(is_met("valkey", (9, 1, 0)) && is_met("valkey", (10, 0, 2)) && is_met("dragonfly", (1, 30, 0)));
+        assert!(!is_met("valkey", (9, 0, 3)) && !is_met("redis", (9, 1, 0)));
+        assert_eq!(NEEDS.to_string(), "Valkey 9.1 or later or Dragonfly");
     }
 
     #[test]
