@@ -4,19 +4,23 @@ use super::{Alert, Priority};
 use crate::config::alert_values::{self, AlertOverride, AlertValues, Known, StoreCapacity};
 pub use crate::config::alert_values::{Threshold, Unit};
 use crate::config::{ConfigErrors, duration::format_duration};
+use crate::metric::DURATION_BUCKETS_SECONDS;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 macro_rules! thresholds {
-    ($($name:ident $unit:ident $default:literal ($lowest:literal .. $highest:literal) $help:literal;)*) => {
+    (@among) => { &[] };
+    (@among $values:ident) => { &$values };
+    ($($name:ident $unit:ident $default:literal ($lowest:literal .. $highest:literal) $(among $values:ident)? $help:literal;)*) => {
         /// All thresholds, by concern.
         pub const THRESHOLDS: &[Threshold] = &[$(Threshold {
             name: stringify!($name),
             unit: Unit::$unit,
             default: $default,
             range: ($lowest, $highest),
+            among: thresholds!(@among $($values)?),
             help: $help,
         }),*];
     };
@@ -87,6 +91,14 @@ thresholds! {
     signature_errors Count 10.0 (0.1 .. 1000000.0) "TokenSignatureAttack: tokens per minute with a wrong signature";
     signature_errors_factor Count 10.0 (1.5 .. 1000.0) "TokenSignatureAttack: how many times as many as in the hour before";
     acl_denied Count 10.0 (0.1 .. 1000000.0) "RedisACLDenied: refusals of one kind per minute; what the server refuses to the exporter stays below";
+
+    // slo. Below 94 % nothing could be spent 14.4 times too fast; beyond 99.999 % one failed PING a day is too much.
+    slo_availability_objective Ratio 0.999 (0.94 .. 0.99999) "SessionAvailabilityBudgetBurn: share of PINGs, connects and synthetic sessions that succeed";
+    slo_latency_objective Ratio 0.99 (0.94 .. 0.99999) "SessionLatencyBudgetBurn: share of PINGs and synthetic sessions within slo_latency_bound";
+    slo_operations_objective Ratio 0.999 (0.94 .. 0.99999) "SessionOperationsBudgetBurn: share of session operations that succeed";
+    slo_latency_bound Seconds 0.5 (0.005 .. 10.0) among DURATION_BUCKETS_SECONDS "SessionLatencyBudgetBurn: longest time that is no failure; 5ms, 10ms, 20ms, 50ms, 100ms, 250ms, 500ms, 1s, 2s, 5s or 10s";
+    slo_least_failures Count 10.0 (1.0 .. 1000000.0) "Session*BudgetBurn: failures in the long window below which nobody is told; 12 in an hour are what spends the availability 14.4 times too fast";
+    slo_operations_floor Count 0.1 (0.0 .. 1000000.0) "SessionOperationsBudgetBurn: operations per second below which nobody is told";
 }
 
 /// What the rules are rendered with.

@@ -52,6 +52,8 @@ pub struct Threshold {
     pub default: f64,
     /// Lowest and highest that make sense.
     pub range: (f64, f64),
+    /// The only values within the range that there may be, ascending; empty where any may.
+    pub among: &'static [f64],
     /// What it decides, in one sentence for the file of values.
     pub help: &'static str,
 }
@@ -266,13 +268,18 @@ fn threshold_value(decoder: &mut Decoder<'_>, field: &Field<'_>, threshold: &Thr
     let (lowest, highest) = threshold.range;
     if threshold.unit == Unit::Seconds {
         let seconds = decoder.duration(field)?.as_secs_f64();
-        let fits = (lowest..=highest).contains(&seconds);
-        if !fits {
-            let shown = |seconds: f64| super::duration::format_duration(std::time::Duration::from_secs_f64(seconds));
+        let shown = |seconds: f64| super::duration::format_duration(std::time::Duration::from_secs_f64(seconds));
+        let is_within = |seconds: &f64| (lowest..=highest).contains(seconds);
+        let fits = is_within(&seconds) && (threshold.among.is_empty() || threshold.among.contains(&seconds));
+        if !fits && threshold.among.is_empty() {
             decoder.refuse(
                 field,
                 format!("must be a duration from {} to {}", shown(lowest), shown(highest)),
             );
+        } else if !fits {
+            let among = threshold.among.iter().copied().filter(is_within);
+            let among: Vec<String> = among.map(shown).collect();
+            decoder.refuse(field, format!("must be one of {}", among.join(", ")));
         }
         return fits.then_some(seconds);
     }

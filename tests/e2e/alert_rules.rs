@@ -43,10 +43,15 @@ fn promtools() -> [PathBuf; 2] {
 }
 
 fn is_accepted_by_both(arguments: &[&str], files: &[PathBuf]) {
-    for promtool in promtools() {
-        let (content, said) = run(&promtool, arguments, files);
-        assert!(content, "{} {arguments:?}: {said}", promtool.display());
-    }
+    // At the same time, since the tests of what happens in hours take their time.
+    std::thread::scope(|scope| {
+        for promtool in promtools() {
+            scope.spawn(move || {
+                let (content, said) = run(&promtool, arguments, files);
+                assert!(content, "{} {arguments:?}: {said}", promtool.display());
+            });
+        }
+    });
 }
 
 #[test]
