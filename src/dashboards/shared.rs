@@ -147,3 +147,33 @@ pub(super) fn error_colors() -> Value {
         ],
     )
 }
+
+/// Largest of a gauge of instances, by instance.
+pub(super) fn of_instance(metric: &str) -> String {
+    format!("max by (environment, instance) ({metric}{{@instance}})")
+}
+
+/// Growth of a counter of instances per second, by instance.
+pub(super) fn rate_of(counter: &str) -> String {
+    format!("sum by (environment, instance) (rate({counter}{{@instance}}[$__rate_interval]))")
+}
+
+/// Growth of a counter of instances per minute, by instance.
+pub(super) fn per_minute(counter: &str) -> String {
+    format!("60 * {}", rate_of(counter))
+}
+
+/// Series whose names end in `low` and `high` are the ends of an interval: thin, dashed, not in the legend.
+pub(super) fn interval_band(panel: Panel) -> Panel {
+    panel.min(0.0).fields(
+        " (low|high)$",
+        &[
+            ("custom.lineStyle", json!({"fill": "dash", "dash": [4, 4]})),
+            ("custom.fillOpacity", json!(0)),
+            (
+                "custom.hideFrom",
+                json!({"legend": true, "tooltip": false, "viz": false}),
+            ),
+        ],
+    )
+}

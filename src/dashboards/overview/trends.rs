@@ -3,11 +3,11 @@
 use crate::dashboards::expression::percentile;
 use crate::dashboards::marks::{
     BLOCKED_CLIENTS, CREATIONS_FLOOR, CRITICAL, ERRORS_CRITICAL, ERRORS_ELEVATED, HIGH, HITS_CRITICAL, HITS_LOW,
-    LATENCY_DEGRADED, LATENCY_HIGH,
+    LATENCY_CRITICAL, LATENCY_DEGRADED, LATENCY_HIGH,
 };
 use crate::dashboards::panel::{Panel, graph, heatmap, table};
 use crate::dashboards::shared::{
-    INSTANCE, STORE, alert_history, alerts_now, blind as blind_features, error_colors, failed_share,
+    INSTANCE, STORE, alert_history, alerts_now, blind as blind_features, error_colors, failed_share, interval_band,
 };
 use serde_json::json;
 
@@ -103,7 +103,7 @@ pub(super) fn latency() -> Vec<Panel> {
             .runbooks(&["HighSessionLatency"]),
         graph("Latency percentiles", 12, 9)
             .about(
-                "Half, 95 and 99 of 100 operations are faster. Server: its own measure, without queue and network (session_operation_duration_seconds); probe and PING: as a client sees it (session_probe_duration_seconds, redis_ping_duration_seconds). Where a client waits and the server does not, look at network, CPU and blocking commands. Lines at 20 ms and 500 ms.",
+                "Half, 95 and 99 of 100 operations are faster. Server: its own measure, without queue and network (session_operation_duration_seconds); probe and PING: as a client sees it (session_probe_duration_seconds, redis_ping_duration_seconds). Where a client waits and the server does not, look at network, CPU and blocking commands. Lines at 20 ms, 500 ms and 2 s.",
             )
             .query(percentile("0.50", "", operations), "server p50")
             .query(percentile("0.95", "", operations), "server p95")
@@ -112,7 +112,7 @@ pub(super) fn latency() -> Vec<Panel> {
             .query(percentile("0.99", "", "redis_ping_duration_seconds_bucket{@instance}"), "PING p99")
             .unit("s")
             .logarithmic()
-            .lines(&[(LATENCY_DEGRADED, "yellow"), (LATENCY_HIGH, "red")])
+            .lines(&[(LATENCY_DEGRADED, "yellow"), (LATENCY_HIGH, "orange"), (LATENCY_CRITICAL, "red")])
             .empty("no operations counted")
             .runbooks(&["HighSessionLatency", "SessionLatencyCritical", "HighLatency"]),
     ]
@@ -121,6 +121,7 @@ pub(super) fn latency() -> Vec<Panel> {
 /// Sessions.
 pub(super) fn sessions() -> Vec<Panel> {
     vec![
+        interval_band(
         graph("Active sessions", 8, 8)
             .about(
                 "Sessions that live now, by store (sessions_active). Dashed: the 95 % interval where they are estimated (sessions_active_low, _high). A sudden fall is a mass logout: a flush, a restart without data, a failover to an empty primary.",
@@ -128,17 +129,9 @@ pub(super) fn sessions() -> Vec<Panel> {
             .query("max by (environment, instance, store) (sessions_active{@store})", STORE)
             .query("min by (environment, instance, store) (sessions_active_low{@store})", "{{environment}} {{instance}} {{store}} low")
             .query("max by (environment, instance, store) (sessions_active_high{@store})", "{{environment}} {{instance}} {{store}} high")
-            .unit("short")
-            .min(0.0)
-            .fields(
-                " (low|high)$",
-                &[
-                    ("custom.lineStyle", json!({"fill": "dash", "dash": [4, 4]})),
-                    ("custom.fillOpacity", json!(0)),
-                    ("custom.hideFrom", json!({"legend": true, "tooltip": false, "viz": false})),
-                ],
-            )
-            .empty("not counted")
+            .unit("short"),
+        )
+        .empty("not counted")
             .runbooks(&["SessionsMassLogout", "SessionsActiveSpike"]),
         graph("Sessions created per minute", 8, 8)
             .about(
