@@ -19,7 +19,8 @@ const PREAMBLE = `import type * as S from '@grafana/schema';
 type Plain<T> = T extends string ? \`\${T}\` : T extends number ? (number extends T ? number : T | (\`\${T}\` extends \`\${infer N extends number}\` ? N : number))
   : T extends (infer U)[] ? Plain<U>[] : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
 type Defaults<F> = Omit<Plain<S.FieldConfig>, 'custom' | 'thresholds' | 'mappings' | 'color'> & { custom?: Partial<Plain<F>>; thresholds?: any; mappings?: any; color?: any };
-type Panel<O, F> = Omit<Plain<S.Panel>, 'options' | 'fieldConfig' | 'datasource' | 'targets' | 'transformations'> & {
+type Panel<O, F> = Omit<Plain<S.Panel>, 'options' | 'fieldConfig' | 'datasource' | 'targets' | 'transformations' | 'links'> & {
+  links?: Partial<Plain<S.DashboardLink>>[];
   options?: Partial<Plain<O>>; fieldConfig?: { defaults: Defaults<F>; overrides: any[] }; datasource?: any; targets?: any[]; transformations?: any[] };
 type Dashboard = Omit<Plain<S.Dashboard>, 'panels' | 'templating' | 'annotations' | 'links'>;
 `;

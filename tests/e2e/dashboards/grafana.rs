@@ -196,8 +196,11 @@ const FAULTS: [Fault; 15] = [
         found_by: "tables.mjs",
         said: "4 rows out of at most 2",
         plant: |all| {
-            for series in all["answers"]["2"]["B"].as_array_mut().unwrap() {
-                series["metric"]["__name__"] = json!("up");
+            // What a function like rate takes off, and a plain selector leaves on.
+            for reference in ["A", "B"] {
+                for series in all["answers"]["2"][reference].as_array_mut().unwrap() {
+                    series["metric"]["__name__"] = json!(reference);
+                }
             }
         },
     },

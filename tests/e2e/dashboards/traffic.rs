@@ -48,16 +48,17 @@ impl Fault {
     /// Begin and end as shares of the pictured time, and whether a short scene shows it all the time.
     const fn plan(self) -> (f64, f64, bool) {
         match self {
-            Self::Rush => (0.24, 0.30, false),
-            Self::Cold => (0.34, 0.42, true),
-            Self::Errors => (0.36, 0.41, true),
-            Self::Pressure => (0.44, 0.54, false),
-            Self::Slow => (0.58, 0.64, true),
-            Self::Outage => (0.62, 0.72, true),
-            Self::Replication => (0.70, 0.76, false),
-            Self::KeyMissing => (0.78, 0.80, true),
-            Self::Forgery => (0.80, 0.86, true),
-            Self::Logout => (0.88, 0.89, false),
+            Self::Rush => (0.14, 0.19, false),
+            Self::Cold => (0.26, 0.34, true),
+            Self::Errors => (0.28, 0.33, true),
+            Self::Pressure => (0.40, 0.50, false),
+            Self::Slow => (0.56, 0.61, true),
+            Self::Outage => (0.64, 0.70, true),
+            Self::KeyMissing => (0.74, 0.76, true),
+            Self::Logout => (0.80, 0.81, false),
+            // Still on when the pictures are taken.
+            Self::Forgery => (0.90, 1.10, true),
+            Self::Replication => (0.93, 1.10, false),
         }
     }
 }
@@ -297,7 +298,7 @@ fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
             login.application.try_command(&["GET", "metrics:session_cache"]);
             login.application.try_command(&["DEL"]);
         }
-        let slow = if clock.is_on(Fault::Slow) { 1.5 } else { 0.05 };
+        let slow = if clock.is_on(Fault::Slow) { 1.5 } else { 0.01 };
         for _ in 0..dice.times(slow) {
             let seconds = format!("0.0{}", 2 + dice.below(7));
             login.plain.try_command(&["DEBUG", "SLEEP", &seconds]);
