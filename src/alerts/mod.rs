@@ -145,6 +145,8 @@ pub enum Need {
     Product(&'static str, u32, u32),
     /// What `expect` of the instance must say, e.g. `persistence`.
     Expectation(&'static str),
+    /// That the server is no cache on purpose: `expect.maxmemory_policy` of the instance allows to evict any key, and that is its policy.
+    NoCache,
     /// At least one of these.
     AnyOf(&'static [Need]),
 }
@@ -159,6 +161,7 @@ impl std::fmt::Display for Need {
             Self::Product(name, 0, 0) => formatter.write_str(name),
             Self::Product(name, major, minor) => write!(formatter, "{name} {major}.{minor} or later"),
             Self::Expectation(name) => write!(formatter, "expect.{name}"),
+            Self::NoCache => formatter.write_str("a server that is no cache (allkeys-… in expect.maxmemory_policy)"),
             Self::AnyOf(needs) => {
                 for (index, need) in needs.iter().enumerate() {
                     let separator = if index == 0 { "" } else { " or " };

@@ -44,7 +44,7 @@ pub(super) fn sessions_evicted() -> Alert {
         priority: Priority::P1,
         symptom: "eviction",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) throws out living sessions{{ with $labels.store }} of store {{ . }}{{ end }}.".into(),
-        description: "About {{ $value | humanize }} living sessions{{ with $labels.store }} of store {{ . }}{{ end }} on {{ $labels.instance }} ({{ $labels.environment }}) were evicted within 5 minutes, since maxmemory was reached. Each is a user who was logged out.".into(),
+        description: "About {{ $value | printf \"%.0f\" }} living sessions{{ with $labels.store }} of store {{ . }}{{ end }} on {{ $labels.instance }} ({{ $labels.environment }}) were evicted within 5 minutes, since maxmemory was reached. Each is a user who was logged out.".into(),
         remediation: "Raise maxmemory with CONFIG SET if the host has room: evictions stop at once. Then find out what fills the memory.".into(),
         ..Alert::default()
     }
@@ -94,7 +94,7 @@ pub(super) fn redis_evicting_keys() -> Alert {
         priority: Priority::P1,
         symptom: "eviction",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) throws out keys since its memory is full.".into(),
-        description: "About {{ $value | humanize }} keys of {{ $labels.instance }} ({{ $labels.environment }}) were evicted within 5 minutes, since maxmemory was reached. Each that was a session is a user who was logged out; without events nobody can tell which were.".into(),
+        description: "About {{ $value | printf \"%.0f\" }} keys of {{ $labels.instance }} ({{ $labels.environment }}) were evicted within 5 minutes, since maxmemory was reached. Each that was a session is a user who was logged out; without events nobody can tell which were.".into(),
         remediation: "Raise maxmemory with CONFIG SET if the host has room: evictions stop at once. Then find out what fills the memory.".into(),
         ..Alert::default()
     }

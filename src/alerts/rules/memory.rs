@@ -13,8 +13,8 @@ pub(crate) const FILE: File = File {
     groups,
 };
 
-/// Without a limit there is no share of it.
-const NEEDS_A_LIMIT: &[Need] = &[Need::Feature(features::MEMORY_LIMIT)];
+/// Without a limit there is no share of it, and a cache is full in everyday life.
+const NEEDS_A_LIMIT: &[Need] = &[Need::Feature(features::MEMORY_LIMIT), Need::NoCache];
 
 fn groups() -> Vec<Group> {
     vec![Group {

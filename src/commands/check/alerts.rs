@@ -32,22 +32,33 @@ enum Verdict {
 
 /// One line for each thing that is missing, with the alerts that it silences.
 pub(super) fn describe(report: &mut Report, known: &Known<'_>) {
-    let mut silent: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
-    for alert in alerts::alerts() {
+    for (reason, names) in silent(&alerts::alerts(), known) {
+        report.silent.push(format!("without {reason}: {}", names.join(", ")));
+    }
+}
+
+/// Names of alerts by what silences them. Where some alerts share a name, one that can fire is enough, and else the first says what is missing.
+fn silent(alerts: &[Alert], known: &Known<'_>) -> BTreeMap<String, Vec<&'static str>> {
+    let mut reasons: Vec<(&'static str, Option<String>)> = Vec::new();
+    for alert in alerts {
         // Those about the exporter or a whole environment do not depend on one instance.
         if !matches!(alert.scope, Scope::Instance | Scope::Store) {
             continue;
         }
-        if let Some(reason) = silenced_by(&alert, known) {
-            let names = silent.entry(reason).or_default();
-            if !names.contains(&alert.name) {
-                names.push(alert.name);
-            }
+        let reason = silenced_by(alert, known);
+        match reasons.iter_mut().find(|(name, _)| *name == alert.name) {
+            Some((_, first)) if reason.is_none() => *first = None,
+            Some(_) => {}
+            None => reasons.push((alert.name, reason)),
         }
     }
-    for (reason, names) in silent {
-        report.silent.push(format!("without {reason}: {}", names.join(", ")));
+    let mut silent: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
+    for (name, reason) in reasons {
+        if let Some(reason) = reason {
+            silent.entry(reason).or_default().push(name);
+        }
     }
+    silent
 }
 
 /// What keeps the alert silent, if anything does.
@@ -82,6 +93,11 @@ fn verdict(need: &Need, known: &Known<'_>) -> Verdict {
         Need::Expectation("maxmemory_policy") => met(!known.config.expect.maxmemory_policy.is_empty()),
         Need::Expectation("persistence") => met(known.config.expect.persistence.is_some()),
         Need::Expectation(_) => Verdict::Unmet,
+        // By what was meant: while the policy is another one, the expectation is not met, and the alerts are told.
+        Need::NoCache => {
+            let policies = &known.config.expect.maxmemory_policy;
+            met(!policies.iter().any(|policy| policy.starts_with("allkeys-")))
+        }
         Need::AnyOf(needs) => {
             let verdicts: Vec<Verdict> = needs.iter().map(|need| verdict(need, known)).collect();
             [Verdict::Met, Verdict::Elsewhere]
@@ -142,6 +158,46 @@ mod tests {
             reason(&[Need::Expectation("persistence")], &config, &[], &[]).as_deref(),
             Some("expect.persistence")
         );
+    }
+
+    #[test]
+    fn a_cache_on_purpose_is_not_told_that_it_is_full() {
+        let no_cache: &[Need] = &[Need::NoCache];
+        let expecting = |policy: &str| instance(&format!("    expect: {{ maxmemory_policy: {policy} }}"));
+        assert_eq!(reason(no_cache, &instance(""), &[], &[]), None);
+        assert_eq!(reason(no_cache, &expecting("noeviction"), &[], &[]), None);
+        assert_eq!(
+            reason(no_cache, &expecting("[noeviction, allkeys-lru]"), &[], &[]).as_deref(),
+            Some("a server that is no cache (allkeys-… in expect.maxmemory_policy)")
+        );
+    }
+
+    #[test]
+    fn of_alerts_that_share_a_name_one_that_can_fire_is_enough() {
+        let config = instance("");
+        let named = |name, needs| Alert {
+            name,
+            needs,
+            ..Alert::default()
+        };
+        let known = Known {
+            config: &config,
+            server: None,
+            there: &[EVENTS],
+            elsewhere: &[],
+        };
+        const OF_A_CACHE: &[Need] = &[Need::Feature(EVENTS), Need::Expectation("maxmemory_policy")];
+        const OF_BOTH: &[Need] = &[Need::Feature(CAPACITY)];
+        let alerts = [
+            named("a", &[Need::Feature(EVENTS)]),
+            named("a", OF_A_CACHE),
+            named("b", OF_A_CACHE),
+            named("b", &[]),
+            named("c", OF_BOTH),
+            named("c", OF_A_CACHE),
+        ];
+        let expected = BTreeMap::from([("capacity".to_owned(), vec!["c"])]);
+        assert_eq!(silent(&alerts, &known), expected);
     }
 
     #[test]
