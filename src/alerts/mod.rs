@@ -10,7 +10,7 @@ pub mod render;
 mod rules;
 pub mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod values;
 
 use crate::features::Feature;
