@@ -248,7 +248,14 @@ fn every_panel_has_data() {
         })
         .collect();
     assert!(unneeded.is_empty(), "exceptions that are not needed: {unneeded:?}");
-    capture::check_tables(&dashboards, &scene);
+    // A column of alerts is there when an alert has that label, so this is waited for as well.
+    let (mut sound, mut said) = capture::tables_are_sound(&dashboards, &scene);
+    while !sound && Instant::now() < end {
+        std::thread::sleep(ROUND_PAUSE);
+        (sound, said) = capture::tables_are_sound(&dashboards, &scene);
+    }
+    assert!(sound, "{said}");
+    print!("{said}");
 }
 
 #[cfg(test)]

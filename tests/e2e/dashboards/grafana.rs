@@ -19,7 +19,7 @@ fn packages() -> PathBuf {
 }
 
 /// Runs one of the programs of `tests/grafana` on these files: whether it was content, and what it printed.
-fn ask(program: &str, files: &[PathBuf]) -> (bool, String) {
+pub fn ask(program: &str, files: &[PathBuf]) -> (bool, String) {
     let packages = packages();
     let interpreter = if program.ends_with(".py") {
         packages.join("python/bin/python")

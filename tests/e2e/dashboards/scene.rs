@@ -62,7 +62,11 @@ impl Scene {
         traffic::introduce(&mut primary.client());
 
         let authorities = authority.write(folder.path(), "authority");
-        let exporter = Exporter::start(&configuration(&primary, &replica, &shop, &branch, &authorities));
+        let exporter = Exporter::start(&configuration(
+            length,
+            &[&primary, &replica, &shop, &branch],
+            &authorities,
+        ));
         let login = login(&primary, &replica, &authority);
         let traffic = Traffic::start(length, login, &shop, branch);
         let prometheus = Prometheus::start(&prometheus_configuration(exporter.port, &write_rules(folder.path())));
@@ -150,14 +154,15 @@ fn application_metrics() -> String {
 }
 
 /// The configuration of the exporter.
-fn configuration(
-    primary: &RedisServer,
-    replica: &RedisServer,
-    shop: &RedisServer,
-    branch: &RedisServer,
-    authorities: &Path,
-) -> String {
+fn configuration(length: Length, servers: &[&RedisServer; 4], authorities: &Path) -> String {
+    let [primary, replica, shop, branch] = servers;
     let metrics = application_metrics().replace('\n', "\n    ");
+    // In a short scene the tokens have no room left, so that there is an alert about a store.
+    let capacity = if length == Length::Short {
+        traffic::TOKENS
+    } else {
+        2 * traffic::TOKENS
+    };
     format!(
         "environment: production
 poll: {{ ping_interval: 500ms, info_interval: 1s, scan_interval: 2s, connect_interval: 2s, timeout: 1s }}
@@ -180,7 +185,7 @@ instances:
           - {{ source: refresh_token, match: \"sess:refresh:*\" }}
           - {{ source: guest, match: \"sess:guest:*\" }}
         encryption: {{ expect_prefix: \"enc:v1:\" }}
-      - {{ store: api, match: [\"api:token:*\"], type: string, capacity: 500, expected_ttl: 2h, encryption: {{ expect_prefix: \"enc:v1:\" }} }}
+      - {{ store: api, match: [\"api:token:*\"], type: string, capacity: {capacity}, expected_ttl: 2h, encryption: {{ expect_prefix: \"enc:v1:\" }} }}
     {metrics}
   - name: {PRIMARY}-replica
     address: {}

@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Sessions that are there when the scene begins.
 const INITIAL: usize = 1_200;
 
+/// Tokens that are there all the time.
+pub const TOKENS: usize = 300;
+
 /// Seconds of one wave of visitors.
 const WAVE_SECONDS: f64 = 150.0;
 
@@ -233,8 +236,8 @@ impl Sessions {
 fn time_to_live(dice: &mut Dice) -> Option<u64> {
     match dice.below(400) {
         0 => None,
-        1..=12 => Some(86_400),
-        13..=90 => Some(8 + dice.below(40)),
+        1 => Some(86_400),
+        2..=90 => Some(8 + dice.below(40)),
         91..=140 => Some(250 + dice.below(600)),
         _ => Some(1_800),
     }
@@ -249,10 +252,11 @@ fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
     let mut dice = Dice(1);
     let (mut web, mut tokens) = (Sessions::new(), Sessions::new());
     for _ in 0..INITIAL {
-        let ttl = time_to_live(&mut dice);
+        // They were begun at any time of the last half hour.
+        let ttl = Some(60 + dice.below(1_740));
         web.begin(&mut login.application, &mut dice, login_key, ttl);
     }
-    for _ in 0..INITIAL / 4 {
+    for _ in 0..TOKENS {
         tokens.begin(
             &mut login.application,
             &mut dice,
@@ -265,12 +269,12 @@ fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
     let mut visitors: Vec<Client> = Vec::new();
     let (mut linked, mut filled, mut key_there) = (true, 0_u64, true);
     while goes_on(stop) {
-        let rush = if clock.is_on(Fault::Rush) { 6.0 } else { 1.0 };
-        for _ in 0..dice.times(rush * (3.0 + 5.0 * clock.wave())) {
+        let rush = if clock.is_on(Fault::Rush) { 14.0 } else { 1.0 };
+        for _ in 0..dice.times(rush * (0.6 + 0.8 * clock.wave())) {
             let ttl = time_to_live(&mut dice);
             web.begin(&mut login.application, &mut dice, login_key, ttl);
         }
-        for _ in 0..dice.times(0.6) {
+        for _ in 0..dice.times(0.3) {
             tokens.begin(
                 &mut login.application,
                 &mut dice,
@@ -282,7 +286,7 @@ fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
         for _ in 0..dice.times(80.0 + 160.0 * clock.wave()) {
             web.use_one(&mut login.application, &mut dice);
         }
-        for _ in 0..dice.times(3.0 + 4.0 * clock.wave()) {
+        for _ in 0..dice.times(0.4 + 0.8 * clock.wave()) {
             web.end(&mut login.application);
         }
         if clock.is_on(Fault::Logout) {
@@ -443,14 +447,14 @@ fn visit_shop(clock: Clock, mut client: Client, stop: &Receiver<()>) {
         sessions.begin(&mut client, &mut dice, shop_key, Some(ttl));
     }
     while goes_on(stop) {
-        for _ in 0..dice.times(2.0 + clock.wave()) {
+        for _ in 0..dice.times(0.5 + 0.3 * clock.wave()) {
             let ttl = 20 + dice.below(3_400);
             sessions.begin(&mut client, &mut dice, shop_key, Some(ttl));
         }
         for _ in 0..dice.times(30.0 + 20.0 * clock.wave()) {
             sessions.use_one(&mut client, &mut dice);
         }
-        for _ in 0..dice.times(2.2) {
+        for _ in 0..dice.times(0.5) {
             sessions.end(&mut client);
         }
     }
@@ -464,7 +468,7 @@ fn keep_branch(clock: Clock, mut server: RedisServer, stop: &Receiver<()>) {
     while goes_on(stop) {
         match (&mut client, clock.is_on(Fault::Outage)) {
             (Some(client), false) => {
-                for _ in 0..dice.times(1.0) {
+                for _ in 0..dice.times(0.4) {
                     let ttl = 30 + dice.below(900);
                     sessions.begin(client, &mut dice, |number, _| format!("sess:{number:010x}"), Some(ttl));
                 }
