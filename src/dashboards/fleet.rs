@@ -63,7 +63,7 @@ fn now() -> Vec<Panel> {
             .runbooks(&["SessionExporterDown", "SessionExporterAbsent", "SessionStoreVanished"]),
         stat("Active sessions", 4, 4)
             .about("Sessions that live now, over all stores of the selected instances (sessions_active).")
-            .query("sum(max by (job, environment, instance, store) (sessions_active{@store}))", "sessions")
+            .query("sum(sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", "sessions")
             .unit("short")
             .steps("blue", &[])
             .option("graphMode", json!("area"))
@@ -97,7 +97,7 @@ fn instances() -> Vec<Panel> {
                 "One line per instance with its newest values; those that are down first. A click on the name opens its Overview. Memory is that of maxmemory, sessions those of all its stores, p99 that of the probe or else of PING, failed the share of session operations or else of the probe's (redis_connection_status, sessions_active, redis_memory_used_ratio, session_operations_total, redis_ping_duration_seconds, redis_commands_processed_total).",
             )
             .query(format!("min by (environment, instance) (redis_connection_status{{@instance}})"), "")
-            .query("sum by (environment, instance) (max by (job, environment, instance, store) (sessions_active{@store}))", "")
+            .query("sum by (environment, instance) (sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", "")
             .query(of_instance("redis_memory_used_ratio"), "")
             .query(
                 format!(
@@ -194,7 +194,7 @@ fn over_time() -> Vec<Panel> {
             .runbooks(&["SessionOperationErrorRate"]),
         graph("p99 of PING, ten slowest", 8, 8)
             .about(
-                "99 of 100 pings are faster, of the ten slowest instances (redis_ping_duration_seconds). Lines at 20 ms and 500 ms.",
+                "99 of 100 pings are faster, of the ten slowest instances (redis_ping_duration_seconds). Lines at 10 ms and 500 ms.",
             )
             .query(
                 format!(
@@ -212,7 +212,7 @@ fn over_time() -> Vec<Panel> {
             .about(
                 "Sessions of the ten largest stores (sessions_active). One that falls while the others stay has lost its users.",
             )
-            .query("topk(10, max by (environment, instance, store) (sessions_active{@store}))", STORE)
+            .query("topk(10, sum by (environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", STORE)
             .unit("short")
             .min(0.0)
             .empty("not counted")
@@ -243,7 +243,7 @@ fn limits() -> Vec<Panel> {
             bars("Sessions of capacity, ten fullest", 8, 8)
                 .about("Active sessions as a share of the configured capacity, of the ten fullest stores (sessions_active, sessions_max_capacity).")
                 .query(
-                    "sort_desc(topk(10,\n  max by (environment, instance, store) (sessions_active{@store})\n  / (max by (environment, instance, store) (sessions_max_capacity{@store}) > 0)\n))",
+                    "sort_desc(topk(10,\n  sum by (environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store}))\n  / (max by (environment, instance, store) (sessions_max_capacity{@store}) > 0)\n))",
                     STORE,
                 ),
         )

@@ -35,8 +35,8 @@ const OBJECTIVES: [Objective; 3] = [
     },
     Objective {
         slo: "session-latency",
-        reached: "Fast operations",
-        left: "Fast operations: budget left",
+        reached: "Fast answers",
+        left: "Fast answers: budget left",
         burn: "Burn rate: latency",
         alert: "SessionLatencyBudgetBurn",
     },
@@ -107,10 +107,10 @@ fn objectives() -> Vec<Panel> {
 fn about_reached(slo: &str) -> &'static str {
     match slo {
         "session-availability" => {
-            "Share of the attempts to reach the store (pings, connects, probe) that succeeded in 30 days, at the worst instance, beside the objective (slo:sli_error:ratio_rate30d, slo:objective:ratio)."
+            "Share of the attempts to reach the store (pings, connects, synthetic sessions) that succeeded in 30 days, at the worst instance, beside the objective (slo:sli_error:ratio_rate30d, slo:objective:ratio)."
         }
         "session-latency" => {
-            "Share of the operations that were faster than 500 ms in 30 days, at the worst instance, beside the objective (slo:sli_error:ratio_rate30d, slo:objective:ratio)."
+            "Share of the pings and synthetic sessions that were answered within 500 ms in 30 days, at the worst instance, beside the objective (slo:sli_error:ratio_rate30d, slo:objective:ratio)."
         }
         _ => {
             "Share of the session operations that succeeded in 30 days, at the worst instance, beside the objective (slo:sli_error:ratio_rate30d, slo:objective:ratio). Needs `operations`."

@@ -1,7 +1,9 @@
 //! What the application itself counts in Redis, where it does.
 
 use crate::dashboards::expression::share;
-use crate::dashboards::marks::{ERRORS_ELEVATED, HITS_CRITICAL, HITS_LOW, TOKEN_ERRORS};
+use crate::dashboards::marks::{
+    ERRORS_ELEVATED, HITS_CRITICAL, HITS_LOW, TOKEN_ERRORS, WAITING_JOBS, WAITING_REQUESTS,
+};
 use crate::dashboards::panel::{Panel, graph, pie, stat};
 use crate::dashboards::shared::{INSTANCE, yes_no};
 
@@ -98,6 +100,8 @@ pub(super) fn panels() -> Vec<Panel> {
             .unit("short")
             .min(0.0)
             .color("waiting", "red")
+            .reach(WAITING_REQUESTS)
+            .lines(&[(WAITING_REQUESTS, "orange")])
             .empty(NOT_COUNTED)
             .runbooks(&["SessionPoolSaturated"]),
         graph("Circuit breaker, openings per hour", 12, 8)
@@ -116,6 +120,8 @@ pub(super) fn panels() -> Vec<Panel> {
             .query("sum by (environment, instance) (job_queue_pending{@instance})", INSTANCE)
             .unit("short")
             .min(0.0)
+            .reach(WAITING_JOBS)
+            .lines(&[(WAITING_JOBS, "orange")])
             .empty(NOT_COUNTED)
             .runbooks(&["JobQueueBacklog"]),
     ]

@@ -1,6 +1,7 @@
 //! The server by command: what keeps its main thread busy, and what was slow.
 
 use crate::dashboards::expression::share;
+use crate::dashboards::marks::SLOW_COMMANDS;
 use crate::dashboards::panel::{Panel, graph};
 use crate::dashboards::shared::{INSTANCE, of_instance};
 
@@ -57,6 +58,8 @@ pub(super) fn panels() -> Vec<Panel> {
             )
             .unit("cpm")
             .min(0.0)
+            .reach(SLOW_COMMANDS)
+            .lines(&[(SLOW_COMMANDS, "orange")])
             .empty("the user may not run SLOWLOG")
             .runbooks(&["RedisSlowlogGrowing"]),
         graph("Last slow command", 8, 8)

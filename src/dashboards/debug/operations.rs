@@ -1,7 +1,7 @@
 //! What clients do with sessions, and what they are refused.
 
 use crate::dashboards::expression::percentile;
-use crate::dashboards::marks::{LATENCY_DEGRADED, LATENCY_HIGH};
+use crate::dashboards::marks::{DENIED, LATENCY_DEGRADED, LATENCY_HIGH};
 use crate::dashboards::panel::{Panel, graph, table};
 use serde_json::json;
 
@@ -72,7 +72,7 @@ pub(super) fn panels() -> Vec<Panel> {
             .runbooks(&["HighSessionLatency", "RedisSlowlogGrowing"]),
         graph("p99 by operation", 10, 8)
             .about(
-                "99 of 100 operations of the kind are faster, by the server's own measure, without queue and network (session_operation_duration_seconds). A line at the upper edge means more than half a second: the server does not measure further. Lines at 20 ms and 500 ms.",
+                "99 of 100 operations of the kind are faster, by the server's own measure, without queue and network (session_operation_duration_seconds). A line at the upper edge means more than half a second: the server does not measure further. Lines at 10 ms and 500 ms.",
             )
             .query(
                 percentile("0.99", "operation", "session_operation_duration_seconds_bucket{@instance}"),
@@ -131,6 +131,8 @@ pub(super) fn panels() -> Vec<Panel> {
             )
             .unit("cpm")
             .min(0.0)
+            .reach(DENIED)
+            .lines(&[(DENIED, "orange")])
             .empty("the server does not count them (before Redis 7.2)")
             .runbooks(&["RedisACLDenied", "ExporterPermissionMissing"]),
     ]

@@ -1,7 +1,7 @@
 //! The server that holds the sessions: memory, keys, clients, load.
 
 use crate::dashboards::expression::share;
-use crate::dashboards::marks::{BLOCKED_CLIENTS, FRAGMENTATION, HIGH, HITS_CRITICAL, HITS_LOW};
+use crate::dashboards::marks::{BLOCKED_CLIENTS, FRAGMENTATION, HIGH, REDIS_HITS_LOW};
 use crate::dashboards::panel::{Panel, graph};
 use crate::dashboards::shared::{INSTANCE, of_instance, per_minute, rate_of};
 use serde_json::json;
@@ -177,18 +177,18 @@ pub(super) fn load() -> Vec<Panel> {
             .color("misses", "orange")
             .dashed("of the exporter", "blue")
             .runbooks(&["RedisLowHitRate"]),
-        graph("Share of look-ups that hit", 12, 8)
+        graph("Share of look-ups that hit, 10 minutes", 12, 8)
             .about(
-                "Share of look-ups of keys that were there, by instance (redis_keyspace_hits_total, redis_keyspace_misses_total). Lines at 90 % and 70 %: below, sessions end earlier than clients think, were evicted, or have other names since a release.",
+                "Share of the look-ups of clients that found their key, over ten minutes, by instance, without those of the exporter (job_environment_instance:redis_keyspace_hits:ratio_rate10m). The line is at 80 %: below, sessions end earlier than clients think, were evicted, or have other names since a release.",
             )
             .query(
-                "sum by (environment, instance) (rate(redis_keyspace_hits_total{@instance}[$__rate_interval]))\n/ (sum by (environment, instance) (rate(redis_keyspace_hits_total{@instance}[$__rate_interval]) + rate(redis_keyspace_misses_total{@instance}[$__rate_interval])) > 0)",
+                "max by (environment, instance) (job_environment_instance:redis_keyspace_hits:ratio_rate10m{@instance})",
                 INSTANCE,
             )
             .unit("percentunit")
             .min(0.0)
             .max(1.0)
-            .lines(&[(HITS_CRITICAL, "red"), (HITS_LOW, "yellow")])
+            .lines(&[(REDIS_HITS_LOW, "orange")])
             .empty("no look-ups")
             .runbooks(&["RedisLowHitRate", "LowCacheHitRate"]),
     ]

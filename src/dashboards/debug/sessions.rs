@@ -1,14 +1,21 @@
 //! The sessions themselves: how many, how long they live, how large they are.
 
 use crate::dashboards::expression::share;
-use crate::dashboards::marks::{CREATIONS_FLOOR, TTL_SHARE};
+use crate::dashboards::marks::{CREATIONS_FLOOR, CRITICAL, HIGH, TTL_TOO_LONG, WITHOUT_TTL};
 use crate::dashboards::panel::{Panel, graph, heatmap};
 use crate::dashboards::shared::{STORE, interval_band};
 use serde_json::json;
 
-/// Largest of a metric of stores, by store.
+/// A metric of stores, by store.
 fn of_store(metric: &str) -> String {
     format!("max by (environment, instance, store) ({metric}{{@store}})")
+}
+
+/// Sessions by store. A store with `app_label` is the sum of its applications.
+fn active(metric: &str) -> String {
+    format!(
+        "sum by (environment, instance, store) (max by (job, environment, instance, store, app) ({metric}{{@store}}))"
+    )
 }
 
 pub(super) fn panels() -> Vec<Panel> {
@@ -18,9 +25,9 @@ pub(super) fn panels() -> Vec<Panel> {
                 .about(
                     "Sessions that live now, by store, with their 95 % interval (sessions_active, sessions_active_low, sessions_active_high). A fall to a half is a mass logout; a gap means that they could not be counted.",
                 )
-                .query(of_store("sessions_active"), STORE)
-                .query(of_store("sessions_active_low"), "{{environment}} {{instance}} {{store}} low")
-                .query(of_store("sessions_active_high"), "{{environment}} {{instance}} {{store}} high")
+                .query(active("sessions_active"), STORE)
+                .query(active("sessions_active_low"), "{{environment}} {{instance}} {{store}} low")
+                .query(active("sessions_active_high"), "{{environment}} {{instance}} {{store}} high")
                 .unit("short"),
         )
         .empty("not counted")
@@ -41,10 +48,10 @@ pub(super) fn panels() -> Vec<Panel> {
             .about(
                 "Active sessions as a share of the configured capacity, by store (sessions_active, sessions_max_capacity). Lines at 80 % and 90 %.",
             )
-            .query(share(&of_store("sessions_active"), &of_store("sessions_max_capacity")), STORE)
+            .query(share(&active("sessions_active"), &of_store("sessions_max_capacity")), STORE)
             .unit("percentunit")
             .min(0.0)
-            .lines(&[(crate::dashboards::marks::HIGH, "yellow"), (crate::dashboards::marks::CRITICAL, "red")])
+            .lines(&[(HIGH, "yellow"), (CRITICAL, "red")])
             .empty("no capacity is configured")
             .runbooks(&["SessionsHighWatermark", "SessionsNearCapacity", "SessionsCapacityForecast"]),
         heatmap("Time to live at creation", 8, 8)
@@ -65,14 +72,14 @@ pub(super) fn panels() -> Vec<Panel> {
             .runbooks(&["SessionsWithoutTTL", "SessionTTLTooLong"]),
         graph("Sessions without an end, or too long", 8, 8)
             .about(
-                "Share of the sessions without any time to live, and of those with more left than expected (sessions_without_ttl, sessions_ttl_exceeding, of sessions_active). The first never go away by themselves: memory grows until it is full. The line is at 1 %.",
+                "Share of the sessions without any time to live, and of those with more left than expected (sessions_without_ttl, sessions_ttl_exceeding, of sessions_active). The first never go away by themselves: memory grows until it is full. Lines at 1 % (too long) and 5 % (no TTL).",
             )
-            .query(share(&of_store("sessions_without_ttl"), &of_store("sessions_active")), "{{environment}} {{instance}} {{store}} no TTL")
-            .query(share(&of_store("sessions_ttl_exceeding"), &of_store("sessions_active")), "{{environment}} {{instance}} {{store}} too long")
+            .query(share(&of_store("sessions_without_ttl"), &active("sessions_active")), "{{environment}} {{instance}} {{store}} no TTL")
+            .query(share(&of_store("sessions_ttl_exceeding"), &active("sessions_active")), "{{environment}} {{instance}} {{store}} too long")
             .unit("percentunit")
             .min(0.0)
-            .reach(TTL_SHARE)
-            .lines(&[(TTL_SHARE, "orange")])
+            .reach(WITHOUT_TTL)
+            .lines(&[(TTL_TOO_LONG, "yellow"), (WITHOUT_TTL, "orange")])
             .empty("the user may not run PTTL")
             .runbooks(&["SessionsWithoutTTL", "SessionTTLTooLong"]),
         interval_band(
@@ -99,10 +106,10 @@ pub(super) fn panels() -> Vec<Panel> {
             .about(
                 "Share of the sessions whose value does not begin as an encrypted one should (sessions_unencrypted of sessions_active). Anything above 0 can be read by whoever reads the store or a snapshot.",
             )
-            .query(share(&of_store("sessions_unencrypted"), &of_store("sessions_active")), STORE)
+            .query(share(&of_store("sessions_unencrypted"), &active("sessions_active")), STORE)
             .unit("percentunit")
             .min(0.0)
-            .reach(TTL_SHARE)
+            .reach(TTL_TOO_LONG)
             .empty("no `encryption` is configured")
             .runbooks(&["SessionsUnencrypted"]),
     ]

@@ -13,13 +13,13 @@ pub(super) fn panels() -> Vec<Panel> {
             .about(
                 "Clients by the kind of port that they came in at, without the exporter's own (redis_tls_connections_active). In production nobody should come in plain: sessions and passwords travel in the clear.",
             )
-            .query("sum by (tls_enabled) (redis_tls_connections_active{@instance,tls_enabled=\"true\"})", "TLS ({{tls_enabled}})")
-            .query("sum by (tls_enabled) (redis_tls_connections_active{@instance,tls_enabled=\"false\"})", "plain ({{tls_enabled}})")
+            .query("sum(redis_tls_connections_active{@instance,tls_enabled=\"true\"})", "TLS")
+            .query("sum(redis_tls_connections_active{@instance,tls_enabled=\"false\"})", "plain")
             .unit("short")
             .min(0.0)
             .stacked()
-            .color("TLS (true)", "green")
-            .color("plain (false)", "orange")
+            .color("TLS", "green")
+            .color("plain", "orange")
             .empty("the user may not run CLIENT LIST")
             .runbooks(&["RedisPlaintextConnections"]),
         graph("Failed TLS handshakes per minute, by reason", 8, 8)

@@ -81,7 +81,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .runbooks(&["SessionOperationErrorRate", "SessionServiceDegraded"]),
         stat("p99 seen by a client", 3, 4)
             .about(
-                "99 of 100 operations are faster, network and queue included: those of the probe, else PING (session_probe_duration_seconds, redis_ping_duration_seconds). Above 20 ms users begin to feel it, above 500 ms logins are slow.",
+                "99 of 100 operations are faster, network and queue included: those of the probe, else PING (session_probe_duration_seconds, redis_ping_duration_seconds). Above 10 ms users begin to feel it, above 500 ms logins are slow.",
             )
             .query(
                 format!(
@@ -128,7 +128,7 @@ pub(super) fn distance() -> Vec<Panel> {
                 "Active sessions as a share of the configured capacity, of the fullest store (sessions_active, sessions_max_capacity). Above 80 % plan for more memory, or find out who creates them.",
             )
             .instant(
-                "max(\n  max by (job, environment, instance, store) (sessions_active{@store})\n  / (max by (job, environment, instance, store) (sessions_max_capacity{@store}) > 0)\n)",
+                "max(\n  sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store}))\n  / (max by (job, environment, instance, store) (sessions_max_capacity{@store}) > 0)\n)",
                 "sessions",
             )
             .unit("percentunit")
@@ -155,7 +155,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .runbooks(&["RedisClientsHigh", "RedisRejectedConnections"]),
         stat("Active sessions", 3, 5)
             .about("Sessions that live now, over all selected stores (sessions_active), with their course.")
-            .query("sum(max by (job, environment, instance, store) (sessions_active{@store}))", "sessions")
+            .query("sum(sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", "sessions")
             .unit("short")
             .steps("blue", &[])
             .empty("not counted")
@@ -183,7 +183,7 @@ pub(super) fn distance() -> Vec<Panel> {
             )
             .instant(
                 format!(
-                    "min(\n  (max by (job, environment, instance, store) (sessions_max_capacity{{@store}} > 0) - max by (job, environment, instance, store) (sessions_active{{@store}}))\n  / (max by (job, environment, instance, store) (deriv(sessions_active{{@store}}[6h])) > 0)\n) < {HORIZON}"
+                    "min(\n  (max by (job, environment, instance, store) (sessions_max_capacity{{@store}} > 0) - sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{{@store}})))\n  / (sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (deriv(sessions_active{{@store}}[6h]))) > 0)\n) < {HORIZON}"
                 ),
                 "full",
             )

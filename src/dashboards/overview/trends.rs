@@ -103,7 +103,7 @@ pub(super) fn latency() -> Vec<Panel> {
             .runbooks(&["HighSessionLatency"]),
         graph("Latency percentiles", 12, 9)
             .about(
-                "Half, 95 and 99 of 100 operations are faster. Server: its own measure, without queue and network (session_operation_duration_seconds); probe and PING: as a client sees it (session_probe_duration_seconds, redis_ping_duration_seconds). Where a client waits and the server does not, look at network, CPU and blocking commands. Lines at 20 ms, 500 ms and 2 s.",
+                "Half, 95 and 99 of 100 operations are faster. Server: its own measure, without queue and network (session_operation_duration_seconds); probe and PING: as a client sees it (session_probe_duration_seconds, redis_ping_duration_seconds). Where a client waits and the server does not, look at network, CPU and blocking commands. Lines at 10 ms, 500 ms and 2 s.",
             )
             .query(percentile("0.50", "", operations), "server p50")
             .query(percentile("0.95", "", operations), "server p95")
@@ -126,9 +126,9 @@ pub(super) fn sessions() -> Vec<Panel> {
             .about(
                 "Sessions that live now, by store (sessions_active). Dashed: the 95 % interval where they are estimated (sessions_active_low, _high). A sudden fall is a mass logout: a flush, a restart without data, a failover to an empty primary.",
             )
-            .query("max by (environment, instance, store) (sessions_active{@store})", STORE)
-            .query("min by (environment, instance, store) (sessions_active_low{@store})", "{{environment}} {{instance}} {{store}} low")
-            .query("max by (environment, instance, store) (sessions_active_high{@store})", "{{environment}} {{instance}} {{store}} high")
+            .query("sum by (environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store}))", STORE)
+            .query("sum by (environment, instance, store) (min by (job, environment, instance, store, app) (sessions_active_low{@store}))", "{{environment}} {{instance}} {{store}} low")
+            .query("sum by (environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active_high{@store}))", "{{environment}} {{instance}} {{store}} high")
             .unit("short"),
         )
         .empty("not counted")
@@ -175,14 +175,14 @@ pub(super) fn saturation() -> Vec<Panel> {
             .runbooks(&["RedisMemoryCritical", "RedisMemoryHigh", "RedisMemoryUnlimited"]),
         graph("Look-ups that found their session", 7, 8)
             .about(
-                "Share of look-ups that found what they asked for: as the application counts (session_cache_hits_total of session_cache_requests_total) and as the server counts (redis_keyspace_hits_total, redis_keyspace_misses_total, all keys). Below 90 % sessions end too early or keys changed; below 70 % the database behind carries the load.",
+                "Share of look-ups that found what they asked for: as the application counts (session_cache_hits_total of session_cache_requests_total) and as the server counts, over ten minutes, all keys, without the exporter (job_environment_instance:redis_keyspace_hits:ratio_rate10m). Below 90 % sessions end too early or keys changed; below 70 % the database behind carries the load.",
             )
             .query(
                 "sum by (environment, instance) (rate(session_cache_hits_total{@instance}[$__rate_interval]))\n/ (sum by (environment, instance) (rate(session_cache_requests_total{@instance}[$__rate_interval])) > 0)",
                 "{{environment}} {{instance}} application",
             )
             .query(
-                "sum by (environment, instance) (rate(redis_keyspace_hits_total{@instance}[$__rate_interval]))\n/ (sum by (environment, instance) (rate(redis_keyspace_hits_total{@instance}[$__rate_interval]) + rate(redis_keyspace_misses_total{@instance}[$__rate_interval])) > 0)",
+                "max by (environment, instance) (job_environment_instance:redis_keyspace_hits:ratio_rate10m{@instance})",
                 "{{environment}} {{instance}} server",
             )
             .unit("percentunit")

@@ -120,6 +120,8 @@ struct Findings<'a> {
     /// Whether the variable `instance` must be followed.
     of_panel: bool,
     problems: Vec<String>,
+    /// Whether something is selected that cannot follow `instance`, since it is about the exporter.
+    about_exporter: bool,
     /// Labels of everything that was selected, and those that some operation keeps or joins by.
     selected: BTreeSet<String>,
     kept: BTreeSet<String>,
@@ -147,11 +149,9 @@ impl Findings<'_> {
                 .matchers
                 .iter()
                 .any(|matcher| matcher.name == "environment" && matcher.op == MatchOp::Equal);
-        if self.of_panel
-            && !self.knowledge.of_targets.contains(&name)
-            && !of_exporter_alerts
-            && !follows(selector, "instance")
-        {
+        if self.knowledge.of_targets.contains(&name) || of_exporter_alerts {
+            self.about_exporter = true;
+        } else if self.of_panel && !follows(selector, "instance") {
             self.problems
                 .push(format!("{name} does not follow the variable instance"));
         }
@@ -243,6 +243,7 @@ fn findings<'a>(knowledge: &'a Knowledge, expression: &str, of_panel: bool) -> F
         knowledge,
         of_panel,
         problems: Vec::new(),
+        about_exporter: false,
         selected: BTreeSet::new(),
         kept: BTreeSet::new(),
     };
@@ -280,4 +281,9 @@ pub(super) fn problems_of(knowledge: &Knowledge, expression: &str, legend: &str)
         }
     }
     findings.problems
+}
+
+/// Whether an expression selects something that cannot follow `instance`, since it is about the exporter.
+pub(super) fn is_about_exporter(knowledge: &Knowledge, expression: &str) -> bool {
+    findings(knowledge, expression, true).about_exporter
 }
