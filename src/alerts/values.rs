@@ -44,6 +44,18 @@ macro_rules! thresholds {
 thresholds! {
     memory_critical Ratio 0.9 (0.01 .. 1.0) "RedisMemoryCritical: share of maxmemory that is used";
     memory_high Ratio 0.8 (0.01 .. 1.0) "RedisMemoryHigh: share of maxmemory that is used";
+
+    // persistence
+    backup_age Seconds 86400.0 (1.0 .. 31536000.0) "RedisBackupMissing: age of the last snapshot, where something was written since";
+    replication_silence Seconds 30.0 (1.0 .. 86400.0) "RedisReplicationLag: time for which a connected replica has not said how far it is";
+
+    // exporter
+    exporter_restarts Count 3.0 (1.0 .. 100.0) "SessionExporterCrashLooping: restarts within a quarter of an hour";
+    exporter_stalled Seconds 300.0 (1.0 .. 86400.0) "SessionExporterStalled: age of the last answer to INFO; longer than `poll.info_interval`";
+    scan_stale Seconds 900.0 (1.0 .. 604800.0) "SessionScanStale: age of the last complete pass, once its figures have left and no key is examined any more";
+    scan_fruitless Seconds 86400.0 (1.0 .. 2592000.0) "SessionScanStale: age of the last complete pass although keys are examined: passes that begin anew without end";
+    exporter_certificate_left Seconds 1209600.0 (3600.0 .. 31536000.0) "SessionExporterCertificateExpiring: time until the certificate of the exporter's own server ends";
+    events_interruptions Count 4.0 (1.0 .. 1000.0) "SessionEventsLost: interruptions of the subscription within half an hour";
 }
 
 /// What the rules are rendered with.
