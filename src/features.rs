@@ -28,6 +28,8 @@ features! {
     CAPACITY = "capacity" "give every store a `capacity`";
     /// Connections by kind of listener.
     CLIENT_LIST = "client_list" "let the user run CLIENT LIST, before Redis 7.2 also CONFIG GET, on Redis 6.2 or later with at most 10,000 clients; and leave the collector `tls` on";
+    /// What the server is configured for: snapshots, limits.
+    CONFIGURATION = "configuration" "let the user run CONFIG GET, and leave the collector `config` on";
     /// The shares of values in the clear.
     ENCRYPTION = "encryption" "name the beginning of an encrypted value under `encryption` of a store, and let the user run GETRANGE on its keys";
     /// Creations and endings, and counts that are current between scans.

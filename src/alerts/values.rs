@@ -99,6 +99,18 @@ thresholds! {
     slo_latency_bound Seconds 0.5 (0.005 .. 10.0) among DURATION_BUCKETS_SECONDS "SessionLatencyBudgetBurn: longest time that is no failure; 5ms, 10ms, 20ms, 50ms, 100ms, 250ms, 500ms, 1s, 2s, 5s or 10s";
     slo_least_failures Count 10.0 (1.0 .. 1000000.0) "Session*BudgetBurn: failures in the long window below which nobody is told; 12 in an hour are what spends the availability 14.4 times too fast";
     slo_operations_floor Count 0.1 (0.0 .. 1000000.0) "SessionOperationsBudgetBurn: operations per second below which nobody is told";
+
+    // persistence
+    backup_age Seconds 86400.0 (1.0 .. 31536000.0) "RedisBackupMissing: age of the last snapshot, where something was written since";
+    replication_silence Seconds 30.0 (1.0 .. 86400.0) "RedisReplicationLag: time for which a connected replica has not said how far it is";
+
+    // exporter
+    exporter_restarts Count 3.0 (1.0 .. 100.0) "SessionExporterCrashLooping: restarts within a quarter of an hour";
+    exporter_stalled Seconds 300.0 (1.0 .. 86400.0) "SessionExporterStalled: age of the last answer to INFO; longer than `poll.info_interval`";
+    scan_stale Seconds 900.0 (1.0 .. 604800.0) "SessionScanStale: age of the last complete pass, once its figures have left and no key is examined any more";
+    scan_fruitless Seconds 86400.0 (1.0 .. 2592000.0) "SessionScanStale: age of the last complete pass although keys are examined: passes that begin anew without end";
+    exporter_certificate_left Seconds 1209600.0 (3600.0 .. 31536000.0) "SessionExporterCertificateExpiring: time until the certificate of the exporter's own server ends";
+    events_interruptions Count 4.0 (1.0 .. 1000.0) "SessionEventsLost: interruptions of the subscription within half an hour";
 }
 
 /// What the rules are rendered with.

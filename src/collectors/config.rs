@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
         NUMBERS
             .iter()
             .map(|(_, descriptor)| descriptor)
-            .chain([&BUFFER_LIMIT_BYTES, &BUFFER_LIMIT_SECONDS])
+            .chain([&SAVE_POINTS, &BUFFER_LIMIT_BYTES, &BUFFER_LIMIT_SECONDS])
             .collect()
     },
     build: Build::FromReplies(|options| {
@@ -101,6 +101,14 @@ static NUMBERS: [(&str, Descriptor); 4] = [
         ),
     ),
 ];
+
+/// How many save points the server has.
+pub static SAVE_POINTS: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "redis_config_save_points",
+    "Conditions under which the server takes a snapshot by itself (seconds and changes); 0 means that it never does.",
+    "CONFIG GET save",
+);
 
 static BUFFER_LIMIT_BYTES: Descriptor = Descriptor::new(
     MetricKind::Gauge,
@@ -277,11 +285,20 @@ impl Collector for Config {
                 samples.push(descriptor, value);
             }
         }
+        if let Some(save) = parameters.get("save") {
+            samples.push(&SAVE_POINTS, save_points(save) as f64);
+        }
         if let Some(limits) = parameters.get("client-output-buffer-limit") {
             push_buffer_limits(limits, &mut samples);
         }
         Ok(samples)
     }
+}
+
+/// Counts the pairs of `3600 1 300 100 60 10000`: seconds and changes.
+fn save_points(text: &str) -> usize {
+    const WORDS_PER_POINT: usize = 2;
+    text.split_ascii_whitespace().count() / WORDS_PER_POINT
 }
 
 /// Reads `normal 0 0 0 slave 268435456 67108864 60 ...`: class, hard limit, soft limit, seconds.
@@ -400,6 +417,19 @@ mod tests {
             let parameters = Reader::new(&Compatibility::default()).read(context).unwrap();
             assert!(!format!("{parameters:?}").contains("s3cret"));
         });
+    }
+
+    #[test]
+    fn save_points_are_counted_and_none_is_zero() {
+        for (save, points) in [("3600 1 300 100 60 10000", 3.0), ("", 0.0)] {
+            let samples = Scene::new(REDIS_7).config(&[("save", save)]).collect(&SPEC).unwrap();
+            assert_eq!(samples.number(SAVE_POINTS.name), Some(points));
+        }
+        let samples = Scene::new(REDIS_7)
+            .config(&[("maxmemory", "1")])
+            .collect(&SPEC)
+            .unwrap();
+        assert_eq!(samples.number(SAVE_POINTS.name), None);
     }
 
     #[test]

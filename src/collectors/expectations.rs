@@ -15,6 +15,27 @@ pub static EXPECTATION_MET: Descriptor = Descriptor::new(
 )
 .with_labels(&["expectation"]);
 
+/// What `expect.persistence` says, so that rules need not page for snapshots that nobody wants.
+pub static PERSISTENCE_EXPECTED: Descriptor = Descriptor::new(
+    MetricKind::Gauge,
+    "redis_persistence_expected",
+    "Always 1: the persistence that the configuration of this exporter expects, none (a cache on purpose), rdb or aof. Absent where it \
+     says nothing; what the server is set up for is in redis_aof_enabled and redis_config_save_points.",
+    "this exporter: expect.persistence",
+)
+.with_labels(&["kind"]);
+
+/// The series of [`PERSISTENCE_EXPECTED`], whatever the server does.
+pub fn push_expected_persistence(expect: &Expectations, samples: &mut Samples) {
+    if let Some(persistence) = expect.persistence {
+        samples.push_with(
+            &PERSISTENCE_EXPECTED,
+            vec![("kind", persistence.as_label().into())],
+            1.0,
+        );
+    }
+}
+
 /// Judges every configured expectation with INFO and CONFIG GET, which `reader` asks: name and whether it is met. What cannot be judged is left out.
 ///
 /// # Errors

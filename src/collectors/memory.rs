@@ -3,7 +3,7 @@
 //! The one family `redis_expectation_met` covers persistence too; it is published here because one family comes from one
 //! collector, and because memory with its eviction policy is what loses sessions first.
 
-use super::expectations::{self, EXPECTATION_MET};
+use super::expectations::{self, EXPECTATION_MET, PERSISTENCE_EXPECTED};
 use super::table::{Row, push_rows, row, row_descriptors};
 use super::{Build, CollectError, Collector, Expectations, PollContext, Schedule, Server, Spec, config, grants};
 use crate::metric::{Descriptor, MetricKind, Samples};
@@ -19,7 +19,11 @@ pub static SPEC: Spec = Spec {
         let parameters = config.expect.persistence.and_then(|_| grants::config_get(config));
         grants::commands(&["info"]).into_iter().chain(parameters).collect()
     },
-    descriptors: || row_descriptors(ROWS).chain([&USED_RATIO, &EXPECTATION_MET]).collect(),
+    descriptors: || {
+        row_descriptors(ROWS)
+            .chain([&USED_RATIO, &EXPECTATION_MET, &PERSISTENCE_EXPECTED])
+            .collect()
+    },
     build: Build::FromReplies(|options| {
         Box::new(Memory {
             reader: config::Reader::new(&options.optional.compatibility),
@@ -369,6 +373,7 @@ impl Collector for Memory {
         {
             samples.push(&USED_RATIO, used / limit);
         }
+        expectations::push_expected_persistence(&self.expect, &mut samples);
         for (expectation, met) in expectations::judge(context, &self.reader, &self.expect)? {
             let value = if met { 1.0 } else { 0.0 };
             samples.push_with(&EXPECTATION_MET, vec![("expectation", expectation.into())], value);
@@ -399,6 +404,13 @@ mod tests {
     fn only_configured_expectations_are_judged() {
         let info = "redis_version:7.0.15\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\n";
         assert!(collect(&SPEC, info).families().is_empty());
+        let mut expecting = Scene::new(info);
+        expecting.options.expect.persistence = Some(Persistence::Rdb);
+        // CONFIG GET is denied: nobody knows whether the expectation is met, and it is one all the same.
+        let expecting = expecting.config_reply(crate::redis::Reply::Error("NOPERM no".into()));
+        let samples = expecting.collect(&SPEC).unwrap();
+        assert_eq!(samples.number_with(PERSISTENCE_EXPECTED.name, &["rdb"]), Some(1.0));
+        assert_eq!(samples.number_with(EXPECTATION_MET.name, &["persistence"]), None);
         let expect = Expectations {
             maxmemory_policy: vec!["noeviction".to_owned()],
             persistence: Some(Persistence::None),
@@ -411,6 +423,7 @@ mod tests {
             Some(0.0)
         );
         assert_eq!(samples.number_with(EXPECTATION_MET.name, &["persistence"]), Some(1.0));
+        assert_eq!(samples.number_with(PERSISTENCE_EXPECTED.name, &["none"]), Some(1.0));
         assert_eq!(expectations::unmet(&samples), ["maxmemory_policy"]);
     }
 }

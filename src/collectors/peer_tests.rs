@@ -23,7 +23,7 @@ const NOT_FROM_COLLECTORS: [&str; 6] = [
 ];
 
 /// Families that we have on these servers and the peer (1.86) has not.
-const OURS_ALONE: [&str; 29] = [
+const OURS_ALONE: [&str; 30] = [
     "redis_acl_access_denied_db_total",
     "redis_acl_access_denied_tls_cert_total",
     "redis_active_time_main_thread_seconds_total",
@@ -33,6 +33,7 @@ const OURS_ALONE: [&str; 29] = [
     "redis_commandlog_reply_larger_than",
     "redis_commandlog_request_larger_than",
     "redis_commandlog_slow_execution_max_len",
+    "redis_config_save_points",
     "redis_db_keys_with_expiring_items",
     "redis_expired_fields_total",
     "redis_expired_keys_with_volatile_items_stale_percentage",

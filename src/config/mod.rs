@@ -259,6 +259,17 @@ pub enum Persistence {
     Aof,
 }
 
+impl Persistence {
+    /// The word in the configuration, and the label value.
+    pub const fn as_label(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Rdb => "rdb",
+            Self::Aof => "aof",
+        }
+    }
+}
+
 /// Intervals and deadlines of one instance (`poll`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollConfig {

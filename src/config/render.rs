@@ -440,11 +440,7 @@ fn shown_poll(poll: &PollConfig) -> ShownPoll {
 fn shown_expect(expect: &Expectations) -> ShownExpect<'_> {
     ShownExpect {
         maxmemory_policy: &expect.maxmemory_policy,
-        persistence: expect.persistence.map(|persistence| match persistence {
-            Persistence::None => "none",
-            Persistence::Rdb => "rdb",
-            Persistence::Aof => "aof",
-        }),
+        persistence: expect.persistence.map(Persistence::as_label),
     }
 }
 

@@ -4,6 +4,7 @@ use super::instance::Instance;
 use super::instance::tls::CERTIFICATES;
 use super::publish::VALUES;
 use crate::collectors::Server;
+use crate::collectors::config::{SAVE_POINTS, SPEC as CONFIG};
 use crate::collectors::latency::HISTOGRAM_SINCE;
 use crate::collectors::tls;
 use crate::config::{InstanceConfig, StoreConfig};
@@ -18,6 +19,8 @@ pub struct Findings {
     pub application_metrics: bool,
     /// Connections with and without TLS are counted.
     pub client_list: bool,
+    /// The server says its save points, and with them its other parameters.
+    pub configuration: bool,
     /// Values were compared with their expected beginning.
     pub encryption: bool,
     /// Creations and all endings are told.
@@ -50,6 +53,7 @@ pub fn of_findings<'all>(
             APPLICATION_METRICS => !config.application_metrics.is_empty() && findings.application_metrics,
             CAPACITY => all(|store| store.capacity.is_some()),
             CLIENT_LIST => findings.client_list,
+            CONFIGURATION => findings.configuration,
             ENCRYPTION => findings.encryption,
             EVENTS => findings.events,
             EXPECTATIONS => !config.expect.maxmemory_policy.is_empty() || config.expect.persistence.is_some(),
@@ -84,6 +88,7 @@ fn findings(instance: &Instance) -> Findings {
     Findings {
         application_metrics: succeeded("application") && instance.has_all_application_keys(),
         client_list: shows(tls::COLLECTOR, tls::CONNECTIONS.name),
+        configuration: shows(CONFIG.name, SAVE_POINTS.name),
         encryption: shows("sessions", "sessions_unencrypted"),
         events: notifications.is_some_and(|notifications| notifications.tells_counts && notifications.tells_creations),
         latency_histogram: succeeded("latency")

@@ -27,6 +27,14 @@ const MEASURED: [(&str, &str); 3] = [
 
 fn groups() -> Vec<Group> {
     let mut rules = vec![
+        // A target with `environment` is an instance that is scraped by itself (/probe), and its `up` says the same as the exporter's own, once per
+        // instance. It speaks for the exporter only where no target of the job does: there `environment` is a label of the job.
+        record(
+            "job_instance:session_exporter_up:max",
+            "max by (job, instance) (up{$job,environment=\"\"})\n\
+             or\n\
+             max by (job, instance) (up{$job,environment!=\"\"} unless on (job) up{$job,environment=\"\"})",
+        ),
         record(
             "job_environment_instance:session_operations:rate5m",
             "sum by (job, environment, instance) (rate(session_operations_total{$job}[5m]))",
@@ -69,6 +77,27 @@ fn groups() -> Vec<Group> {
             "job_environment_instance_store:sessions_capacity_used:ratio",
             "job_environment_instance_store:sessions_active:sum\n\
              / (job_environment_instance_store:sessions_max_capacity:max > 0)",
+        ),
+        // 1 where snapshots, or an append-only file, are to be kept: `expect` says so, or it says nothing else than that and the server is set up so.
+        record(
+            "job_environment_instance:redis_snapshots_wanted:max",
+            "max by (job, environment, instance) (redis_persistence_expected{$job,kind=\"rdb\"})\n\
+             or\n\
+             (\n\
+             \x20 max by (job, environment, instance) (redis_config_save_points{$job} > bool 0) == 1\n\
+             \x20 unless on (job, environment, instance)\n\
+             \x20 redis_persistence_expected{$job,kind=\"none\"}\n\
+             )",
+        ),
+        record(
+            "job_environment_instance:redis_appends_wanted:max",
+            "max by (job, environment, instance) (redis_persistence_expected{$job,kind=\"aof\"})\n\
+             or\n\
+             (\n\
+             \x20 max by (job, environment, instance) (redis_aof_enabled{$job}) == 1\n\
+             \x20 unless on (job, environment, instance)\n\
+             \x20 redis_persistence_expected{$job,kind=\"none\"}\n\
+             )",
         ),
         // maxmemory 0 means that there is no limit: the ratio is absent then, not infinite.
         record(

@@ -2,6 +2,7 @@
 
 use super::sessions::Counted;
 use super::{Report, alerts};
+use crate::collectors::config::{SAVE_POINTS, SPEC as CONFIG};
 use crate::collectors::operations::ON_FROM_SHARE;
 use crate::collectors::tls;
 use crate::config::{InstanceConfig, Operations};
@@ -121,6 +122,7 @@ fn findings(
     Findings {
         application_metrics: further.application_metrics,
         client_list: shows(tls::COLLECTOR, tls::CONNECTIONS.name),
+        configuration: shows(CONFIG.name, SAVE_POINTS.name),
         encryption: counted.stores.iter().any(|store| store.encryption.is_some()) && is_asked(DetailCommand::GetRange),
         events: further.events && counted.works,
         latency_histogram: succeeded("latency") && features::has_histograms(config, poll.server.as_ref(), capabilities),
