@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 STAGES := lint unit servers e2e package
 
-.PHONY: help run test $(STAGES) matrix panels pictures bench soak sbom docs fixtures
+.PHONY: help run test $(STAGES) matrix panels pictures scene bench soak sbom docs fixtures
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9$$()A-Z]+:.*## / { sub(/\$$\(STAGES\)/, "lint unit servers e2e package", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ panels: ## every panel of the dashboards with its queries, how many rows they re
 pictures: ## docs/pictures: the dashboards on real data, drawn by Grafana's own components (PICTURES_SECONDS of traffic, default 480)
 	@tests/servers/install.sh --pictures
 	cargo test --locked --test e2e dashboards::capture::pictures -- --ignored --nocapture
+
+scene: ## the servers, traffic, exporter and Prometheus of the pictures, kept for SCENE_SECONDS (default 3600) for a Grafana of yours
+	@tests/servers/install.sh
+	@cargo test --locked --test e2e dashboards::capture::the_scene -- --ignored --nocapture
 
 bench: ## micro-benchmarks, side by side with redis_exporter on one server, what counting sessions costs, and every optional group
 	@tests/servers/install.sh --bench

@@ -15,6 +15,9 @@ const POINTS: u64 = 180;
 /// How long the scene of the pictures runs unless PICTURES_SECONDS says otherwise: every fault has its place and its consequences.
 const PICTURED_SECONDS: u64 = 480;
 
+/// How long the scene is kept unless SCENE_SECONDS says otherwise.
+const KEPT_SECONDS: u64 = 3_600;
+
 /// Seconds at the beginning that pictures leave out: everything starts then.
 const STARTING_SECONDS: u64 = 20;
 
@@ -57,21 +60,50 @@ pub fn tables_are_sound(dashboards: &[Dashboard], scene: &Scene) -> (bool, Strin
     grafana::ask("tables.mjs", &files)
 }
 
-#[test]
-#[ignore = "takes minutes; `make pictures` runs it"]
-fn pictures_are_taken() {
-    let seconds = std::env::var("PICTURES_SECONDS").map_or(PICTURED_SECONDS, |seconds| seconds.parse().unwrap());
-    let scene = Scene::start(Length::Pictures(Duration::from_secs(seconds)));
+/// A number of seconds that somebody may set.
+fn seconds(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |seconds| {
+        seconds
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is a number of seconds, not {seconds}"))
+    })
+}
+
+/// Lets a scene run for so long.
+fn watch(scene: &Scene, seconds: u64) {
     println!(
-        "Prometheus listens on port {} for {seconds} s",
+        "Prometheus: http://127.0.0.1:{} for {seconds} s",
         scene.prometheus().port()
     );
     while scene.age() < Duration::from_secs(seconds) {
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+#[test]
+#[ignore = "takes minutes; `make pictures` runs it"]
+fn pictures_are_taken() {
+    let length = seconds("PICTURES_SECONDS", PICTURED_SECONDS);
+    let scene = Scene::start(Length::Pictures(Duration::from_secs(length)));
+    watch(&scene, length);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&folder).unwrap();
-    let dashboards = model::dashboards();
-    let files = write(&dashboards, &scene, seconds.saturating_sub(STARTING_SECONDS), &folder);
+    let files = write(
+        &model::dashboards(),
+        &scene,
+        length.saturating_sub(STARTING_SECONDS),
+        &folder,
+    );
     grafana::must_accept("pictures.mjs", &files);
+}
+
+#[test]
+#[ignore = "runs until its time is over; `make scene` runs it"]
+fn the_scene_is_kept_for_a_grafana_of_yours() {
+    let length = seconds("SCENE_SECONDS", KEPT_SECONDS);
+    // The faults come in the first minutes, as in the pictures, and the last of them stay.
+    watch(
+        &Scene::start(Length::Pictures(Duration::from_secs(PICTURED_SECONDS))),
+        length,
+    );
 }

@@ -59,9 +59,9 @@ impl Fault {
             Self::Outage => (0.64, 0.70, true),
             Self::KeyMissing => (0.74, 0.76, true),
             Self::Logout => (0.80, 0.81, false),
-            // Still on when the pictures are taken.
-            Self::Forgery => (0.90, 1.10, true),
-            Self::Replication => (0.93, 1.10, false),
+            // Still on when the pictures are taken, and afterwards.
+            Self::Forgery => (0.90, f64::INFINITY, true),
+            Self::Replication => (0.93, f64::INFINITY, false),
         }
     }
 }
@@ -181,13 +181,16 @@ pub struct Login {
 struct Sessions {
     live: VecDeque<String>,
     next: u64,
+    /// One of so many was written by a version of the application that encrypts nothing.
+    plain_one_in: u64,
 }
 
 impl Sessions {
-    const fn new() -> Self {
+    const fn new(plain_one_in: u64) -> Self {
         Self {
             live: VecDeque::new(),
             next: 0,
+            plain_one_in,
         }
     }
 
@@ -202,8 +205,11 @@ impl Sessions {
         self.next += 1;
         let key = name(self.next, dice);
         let size = 300 + dice.below(1_500) as usize;
-        // One in 150 was written by a version of the application that encrypts nothing.
-        let beginning = if dice.below(150) == 0 { "{\"user\":" } else { "enc:v1:" };
+        let beginning = if dice.below(self.plain_one_in) == 0 {
+            "{\"user\":"
+        } else {
+            "enc:v1:"
+        };
         let value = beginning.to_owned() + &"x".repeat(size);
         match ttl {
             Some(ttl) => client.try_command(&["SET", &key, &value, "EX", &ttl.to_string()]),
@@ -250,7 +256,7 @@ fn login_key(number: u64, dice: &mut Dice) -> String {
 
 fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
     let mut dice = Dice(1);
-    let (mut web, mut tokens) = (Sessions::new(), Sessions::new());
+    let (mut web, mut tokens) = (Sessions::new(150), Sessions::new(u64::MAX));
     for _ in 0..INITIAL {
         // They were begun at any time of the last half hour.
         let ttl = Some(60 + dice.below(1_740));
@@ -368,7 +374,7 @@ fn application(clock: Clock, dice: &mut Dice, client: &mut Client, key_there: bo
         add(client, "metrics:session_cache", field, count);
     }
     let forged = if clock.is_on(Fault::Forgery) { 4.0 } else { 0.02 };
-    for (kind, rate) in [("expired", 0.8), ("invalid_signature", forged), ("malformed", 0.1)] {
+    for (kind, rate) in [("expired", 0.06), ("invalid_signature", forged), ("malformed", 0.01)] {
         add(client, "metrics:tokens_validation_errors", kind, dice.times(rate));
     }
     let missing = if key_there { 0.0 } else { 2.0 };
@@ -441,7 +447,7 @@ fn shop_key(number: u64, dice: &mut Dice) -> String {
 
 fn visit_shop(clock: Clock, mut client: Client, stop: &Receiver<()>) {
     let mut dice = Dice(2);
-    let mut sessions = Sessions::new();
+    let mut sessions = Sessions::new(u64::MAX);
     for _ in 0..INITIAL / 3 {
         let ttl = 600 + dice.below(3_000);
         sessions.begin(&mut client, &mut dice, shop_key, Some(ttl));
@@ -463,7 +469,7 @@ fn visit_shop(clock: Clock, mut client: Client, stop: &Receiver<()>) {
 /// The branch office has few visitors, and a server that fails.
 fn keep_branch(clock: Clock, mut server: RedisServer, stop: &Receiver<()>) {
     let mut dice = Dice(3);
-    let mut sessions = Sessions::new();
+    let mut sessions = Sessions::new(u64::MAX);
     let mut client: Option<Client> = Some(server.client());
     while goes_on(stop) {
         match (&mut client, clock.is_on(Fault::Outage)) {
@@ -482,7 +488,7 @@ fn keep_branch(clock: Clock, mut server: RedisServer, stop: &Receiver<()>) {
             }
             (None, false) => {
                 server.start_again();
-                sessions = Sessions::new();
+                sessions = Sessions::new(u64::MAX);
                 client = Some(server.client());
             }
             (None, true) => {}
