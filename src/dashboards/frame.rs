@@ -2,7 +2,7 @@
 
 use super::Dashboard;
 use super::expression::expand;
-use super::panel::{Ask, Panel, Query, Section};
+use super::panel::{Ask, Kind, Panel, Query, Section};
 use crate::alerts::Values;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,10 @@ const SCHEMA_VERSION: u32 = 42;
 const PANEL_VERSION: &str = "12.0.0";
 /// Columns of a dashboard.
 const COLUMNS: u32 = 24;
+/// Neither good nor bad.
+const GREY: &str = "#6e7077";
+/// Place of a mapping behind all others.
+const LAST_MAPPING: u32 = 99;
 /// By this tag the dashboards find each other.
 const TAG: &str = "redis-session-store";
 
@@ -99,13 +103,9 @@ fn annotations() -> Vec<Value> {
             "builtIn": 1, "name": "Annotations & Alerts", "type": "dashboard", "datasource": {"type": "grafana", "uid": "-- Grafana --"},
             "enable": true, "hide": true, "iconColor": "rgba(0, 211, 255, 1)",
         }),
-        json!({
-            "name": "Firing alerts", "datasource": data_source(), "enable": true, "hide": false, "iconColor": "red", "step": "60s",
-            "expr": expand(
-                "max by (alertname, priority, environment, instance) (ALERTS{alertstate=\"firing\",@alerts} or ALERTS{alertstate=\"firing\",@exporter_alerts})",
-            ),
-            "titleFormat": "{{alertname}} ({{priority}})", "textFormat": "{{environment}} {{instance}}", "tagKeys": "priority",
-        }),
+        begun("Alerts that page", true, "red", "P0|P1"),
+        // Too many lines to be always there.
+        begun("Other alerts", false, "yellow", "P2|P3"),
         json!({
             "name": "Redis started", "datasource": data_source(), "enable": true, "hide": false, "iconColor": "orange", "step": "60s",
             "expr": expand("max by (environment, instance) (redis_start_time_seconds{@instance}) * 1000"), "useValueForTime": true,
@@ -117,6 +117,38 @@ fn annotations() -> Vec<Value> {
             "titleFormat": "Exporter started", "textFormat": "{{job}} {{instance}}", "tagKeys": "",
         }),
     ]
+}
+
+/// The moments at which the condition of an alert that fires now or then began to hold: ALERTS_FOR_STATE is that time.
+fn begun(name: &str, enabled: bool, color: &str, priorities: &str) -> Value {
+    let of = |series: &str, matcher: &str| {
+        format!(
+            "max by (alertname, priority, environment, instance) ({series}{{{matcher}priority=~\"{priorities}\",@alerts}} or {series}{{{matcher}priority=~\"{priorities}\",@exporter_alerts}})"
+        )
+    };
+    let (since, firing) = (of("ALERTS_FOR_STATE", ""), of("ALERTS", "alertstate=\"firing\","));
+    json!({
+        "name": name, "datasource": data_source(), "enable": enabled, "hide": false, "iconColor": color, "step": "60s",
+        "expr": expand(&format!("1000 * ({since} and {firing})")), "useValueForTime": true,
+        "titleFormat": "{{alertname}} ({{priority}})", "textFormat": "{{environment}} {{instance}}", "tagKeys": "priority",
+    })
+}
+
+/// What stands there instead of nothing is no good news, and must not have the colour of it.
+fn grey_where_empty(kind: Kind, defaults: &mut Map<String, Value>) {
+    let Some(text) = defaults.get("noValue").cloned() else {
+        return;
+    };
+    if !matches!(kind, Kind::Stat | Kind::Gauge) {
+        return;
+    }
+    let mappings = defaults.entry("mappings").or_insert_with(|| json!([]));
+    if let Value::Array(mappings) = mappings {
+        mappings.push(json!({
+            "type": "special",
+            "options": {"match": "null+nan", "result": {"text": text, "color": GREY, "index": LAST_MAPPING}},
+        }));
+    }
 }
 
 /// Gives every panel its id and its place: from left to right, and below where the line is full.
@@ -165,6 +197,7 @@ fn place(sections: Vec<Section>) -> Vec<Value> {
 fn render(panel: Panel, id: u32, (left, top): (u32, u32)) -> Value {
     let (width, height) = panel.size;
     let mut defaults = panel.defaults;
+    grey_where_empty(panel.kind, &mut defaults);
     if !panel.custom.is_empty() {
         defaults.insert("custom".to_owned(), Value::Object(panel.custom));
     }

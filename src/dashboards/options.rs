@@ -29,7 +29,7 @@ pub(super) fn options(kind: Kind) -> Value {
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         }),
         Kind::TimeSeries => json!({
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": ["lastNotNull"]},
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
             "tooltip": {"mode": "multi", "sort": "desc"},
         }),
         Kind::Table => json!({"showHeader": true, "cellHeight": "sm", "frameIndex": 0}),
@@ -45,7 +45,7 @@ pub(super) fn options(kind: Kind) -> Value {
             "legend": {"displayMode": "table", "placement": "right", "showLegend": true, "values": ["value"], "calcs": []},
         }),
         Kind::StateTimeline => json!({
-            "showValue": "auto", "mergeValues": true, "rowHeight": 0.9, "alignValue": "left",
+            "showValue": "auto", "mergeValues": true, "perPage": 14, "rowHeight": 0.9, "alignValue": "left",
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
             "tooltip": {"mode": "single", "sort": "none"},
         }),
@@ -62,7 +62,8 @@ pub(super) fn custom(kind: Kind) -> Map<String, Value> {
         Kind::Heatmap => json!({
             "scaleDistribution": {"type": "linear"}, "hideFrom": {"legend": false, "tooltip": false, "viz": false},
         }),
-        Kind::Stat | Kind::Gauge | Kind::BarGauge | Kind::Table | Kind::Pie => Value::Null,
+        Kind::Table => json!({"minWidth": 60}),
+        Kind::Stat | Kind::Gauge | Kind::BarGauge | Kind::Pie => Value::Null,
     };
     match custom {
         Value::Object(custom) => custom,

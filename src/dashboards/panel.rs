@@ -287,6 +287,17 @@ impl Panel {
         )
     }
 
+    /// Series that the legend does not name, since the panel's description does.
+    pub(super) fn quiet(self, pattern: &str) -> Self {
+        self.fields(
+            pattern,
+            &[(
+                "custom.hideFrom",
+                json!({"legend": true, "tooltip": false, "viz": false}),
+            )],
+        )
+    }
+
     /// Columns of a table, in their order: names of fields and what stands above them. Fields that are not named are left out; queries
     /// answer as `Value #A`, `Value #B` and so on.
     pub(super) fn columns(mut self, columns: &[(&str, &str)]) -> Self {

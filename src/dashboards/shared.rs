@@ -82,22 +82,25 @@ pub(super) fn alerts_now(width: u32, height: u32) -> Panel {
             &[
                 ("mappings", priority_colors()),
                 ("custom.cellOptions", json!({"type": "color-background"})),
-                ("custom.width", json!(80)),
+                ("custom.width", json!(75)),
             ],
         )
         .field(
             "Alert",
-            &[(
-                "links",
-                json!([{"title": "Runbook", "url": "${runbooks:raw}${__data.fields.alertname}", "targetBlank": true}]),
-            )],
+            &[
+                (
+                    "links",
+                    json!([{"title": "Runbook", "url": "${runbooks:raw}${__data.fields.alertname}", "targetBlank": true}]),
+                ),
+                ("custom.width", json!(230)),
+            ],
         )
         .field(
             "State",
             &[
                 ("mappings", texts(&[("firing", "firing", "red"), ("pending", "pending", "yellow")])),
                 ("custom.cellOptions", json!({"type": "color-text"})),
-                ("custom.width", json!(90)),
+                ("custom.width", json!(80)),
             ],
         )
         .field("Environment", &blank)
@@ -165,15 +168,11 @@ pub(super) fn per_minute(counter: &str) -> String {
 
 /// Series whose names end in `low` and `high` are the ends of an interval: thin, dashed, not in the legend.
 pub(super) fn interval_band(panel: Panel) -> Panel {
-    panel.min(0.0).fields(
+    panel.min(0.0).quiet(" (low|high)$").fields(
         " (low|high)$",
         &[
             ("custom.lineStyle", json!({"fill": "dash", "dash": [4, 4]})),
             ("custom.fillOpacity", json!(0)),
-            (
-                "custom.hideFrom",
-                json!({"legend": true, "tooltip": false, "viz": false}),
-            ),
         ],
     )
 }

@@ -95,7 +95,7 @@ fn objectives() -> Vec<Panel> {
                 )
                 .instant(format!("min(slo:error_budget_remaining:ratio{{slo=\"{slo}\",@instance}})"), "left")
                 .unit("percentunit")
-                .decimals(1)
+                .decimals(0)
                 .steps("red", &[(0.0, "orange"), (0.25, "green")])
                 .empty("no data")
                 .runbooks(&[objective.alert]),

@@ -114,7 +114,11 @@ pub(super) fn panels() -> Vec<Panel> {
             .runbooks(&["SessionWritesRefused"]),
         graph("Denied by ACL, per minute", 8, 8)
             .about(
-                "What the server denied to anybody: log-ins, commands, keys, channels (redis_acl_access_denied_auth_total, _cmd_total, _key_total, _channel_total). Log-ins: a wrong password somewhere, or somebody trying. The exporter's own missing rights: `redis-session-exporter check`.",
+                "What the server denied to anybody: log-ins, commands, keys, channels (redis_acl_access_denied_auth_total, _cmd_total, _key_total, _channel_total, from Redis 7.2 on), and the errors that clients got (redis_errors_total: NOPERM, NOAUTH, WRONGPASS). Log-ins: a wrong password somewhere, or somebody trying. The exporter's own missing rights: `redis-session-exporter check`.",
+            )
+            .query(
+                "60 * sum by (err) (rate(redis_errors_total{@instance,err=~\"NOAUTH|NOPERM|WRONGPASS\"}[$__rate_interval]))",
+                "error {{err}}",
             )
             .query(
                 "60 * sum(rate(redis_acl_access_denied_auth_total{@instance}[$__rate_interval]))",
@@ -133,7 +137,7 @@ pub(super) fn panels() -> Vec<Panel> {
             .min(0.0)
             .reach(DENIED)
             .lines(&[(DENIED, "orange")])
-            .empty("the server does not count them (before Redis 7.2)")
+            .empty("nothing was denied")
             .runbooks(&["RedisACLDenied", "ExporterPermissionMissing"]),
     ]
 }

@@ -27,14 +27,14 @@ pub(super) fn memory() -> Vec<Panel> {
             .query(share(&of_instance("redis_memory_used_bytes"), &of_instance("redis_memory_max_bytes")), "{{environment}} {{instance}} now")
             .query(
                 share(
-                    "max by (environment, instance) (predict_linear(redis_memory_used_bytes{@instance}[6h], 86400))",
+                    "max by (environment, instance) (clamp_min(predict_linear(redis_memory_used_bytes{@instance}[6h], 86400), 0))",
                     &of_instance("redis_memory_max_bytes"),
                 ),
                 "{{environment}} {{instance}} in 24 h",
             )
             .unit("percentunit")
             .min(0.0)
-            .reach(1.0)
+            .max(1.5)
             .lines(&[(HIGH, "orange")])
             .fields(" in 24 h$", &[("custom.lineStyle", json!({"fill": "dash", "dash": [10, 10]})), ("custom.fillOpacity", json!(0))])
             .empty("no limit")

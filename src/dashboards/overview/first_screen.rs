@@ -32,7 +32,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .option("textMode", json!("value_and_name"))
             .data_link("Debug this instance", DEBUG_OF_INSTANCE)
             .runbooks(&["RedisConnectionLost", "SessionExporterDown"]),
-        stat("New connections", 3, 4)
+        stat("New clients", 3, 4)
             .about(
                 "Whether a client that connects now gets as far as PONG, at the instance that is worst off (redis_connect_success). FAIL beside UP means that clients already connected work while new ones cannot log in: a full maxclients, a certificate, a password.",
             )
@@ -42,7 +42,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .mappings(yes_no("OK", "FAIL"))
             .empty("not tried")
             .runbooks(&["RedisConnectFailing"]),
-        stat("Synthetic session", 3, 4)
+        stat("Test session", 3, 4)
             .about(
                 "Whether a synthetic session could be written, read, renewed and deleted, at the instance that is worst off (session_probe_success): the nearest thing to a user who logs in. Needs `session_probe: { enabled: true }`.",
             )
@@ -52,7 +52,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .mappings(yes_no("OK", "FAIL"))
             .empty("probe is off")
             .runbooks(&["SessionProbeFailing"]),
-        stat("Writes refused, 5 min", 3, 4)
+        stat("Writes refused", 3, 4)
             .about(
                 "Commands that the server refused in the last five minutes although it answers PING: OOM (memory is full), MISCONF (it cannot save), READONLY (it is a replica now), NOREPLICAS (too few replicas) (redis_errors_total). Any number above 0 means users who could not log in; Debug shows which error.",
             )
@@ -62,7 +62,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .steps("green", &[(0.5, "red")])
             .empty("unknown")
             .runbooks(&["SessionWritesRefused"]),
-        stat("Failed operations", 3, 4)
+        stat("Error ratio", 3, 4)
             .about(
                 "Share of session operations that failed or were refused, of all clients (session_operations_total; where operations are not counted, those of the probe). From 1 % on look at Debug for the operation and the error.",
             )
@@ -79,7 +79,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .steps("green", &[(ERRORS_ELEVATED, "yellow"), (ERRORS_CRITICAL, "red")])
             .empty("no traffic")
             .runbooks(&["SessionOperationErrorRate", "SessionServiceDegraded"]),
-        stat("p99 seen by a client", 3, 4)
+        stat("p99 latency", 3, 4)
             .about(
                 "99 of 100 operations are faster, network and queue included: those of the probe, else PING (session_probe_duration_seconds, redis_ping_duration_seconds). Above 10 ms users begin to feel it, above 500 ms logins are slow.",
             )
@@ -111,7 +111,7 @@ pub(super) fn logins() -> Vec<Panel> {
 /// How far is the store from losing logins?
 pub(super) fn distance() -> Vec<Panel> {
     vec![
-        gauge("Memory of the limit", 3, 5)
+        gauge("Memory used", 3, 5)
             .about(
                 "Used memory as a share of maxmemory, of the fullest instance (redis_memory_used_ratio). At 100 % the server evicts sessions or refuses logins, as its policy says. Without a limit the machine's memory is the limit, and the whole server dies there.",
             )
@@ -123,7 +123,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("green", &[(HALF_FULL, "yellow"), (HIGH, "orange"), (CRITICAL, "red")])
             .empty("no limit")
             .runbooks(&["RedisMemoryCritical", "RedisMemoryHigh"]),
-        gauge("Sessions of capacity", 3, 5)
+        gauge("Capacity used", 3, 5)
             .about(
                 "Active sessions as a share of the configured capacity, of the fullest store (sessions_active, sessions_max_capacity). Above 80 % plan for more memory, or find out who creates them.",
             )
@@ -138,7 +138,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("green", &[(HALF_FULL, "yellow"), (HIGH, "red")])
             .empty("no capacity set")
             .runbooks(&["SessionsNearCapacity", "SessionsHighWatermark"]),
-        gauge("Clients of maxclients", 3, 5)
+        gauge("Clients used", 3, 5)
             .about(
                 "Connected clients as a share of maxclients, of the fullest instance (redis_connected_clients, redis_max_clients). At 100 % new clients are turned away.",
             )
@@ -153,7 +153,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("green", &[(HALF_FULL, "yellow"), (HIGH, "red")])
             .empty("unknown")
             .runbooks(&["RedisClientsHigh", "RedisRejectedConnections"]),
-        stat("Active sessions", 3, 5)
+        stat("Sessions", 3, 5)
             .about("Sessions that live now, over all selected stores (sessions_active), with their course.")
             .query("sum(sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", "sessions")
             .unit("short")
@@ -177,7 +177,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("red", &[(DAY, "orange"), (WEEK, "green")])
             .empty("not in 30 days")
             .runbooks(&["RedisMemoryForecast"]),
-        stat("Capacity reached in", 3, 5)
+        stat("Store full in", 3, 5)
             .about(
                 "When the first store reaches its capacity if sessions go on growing as in the last six hours (sessions_active, sessions_max_capacity). A straight line: it does not know about nights and week-ends.",
             )
@@ -192,7 +192,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("red", &[(DAY, "orange"), (WEEK, "green")])
             .empty("not in 30 days")
             .runbooks(&["SessionsCapacityForecast"]),
-        stat("Keys evicted, 1 h", 3, 5)
+        stat("Evicted, 1 h", 3, 5)
             .about(
                 "Keys that the server threw out in the last hour since its memory was full (redis_evicted_keys_total). On a session store each may be a user logged out.",
             )
@@ -202,7 +202,7 @@ pub(super) fn distance() -> Vec<Panel> {
             .steps("green", &[(0.5, "red")])
             .empty("unknown")
             .runbooks(&["SessionsEvicted", "RedisEvictingKeys"]),
-        stat("Certificate ends in", 3, 5)
+        stat("Certificate", 3, 5)
             .about(
                 "Days until the first certificate that a server shows ends (redis_tls_certificate_not_after_timestamp_seconds). After that day no client that verifies it gets in.",
             )

@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Panel> {
         of_operation(""),
     );
     vec![
-        graph("Failed operations, last 24 hours", 10, 8)
+        graph("Error ratio, last 24 hours", 9, 8)
             .about(
                 "Share of session operations that failed, by instance (session_operations_total; dashed: of the probe). The lines are where the alerts wait: 1 % and 5 %. Debug shows which operation and which error.",
             )
@@ -40,7 +40,7 @@ pub(super) fn operations() -> Vec<Panel> {
             .empty("no operations counted")
             .runbooks(&["SessionOperationErrorRate", "SessionOperationErrorRateElevated"])
             .see("Debug", "redis-session-debug"),
-        table("Session operations, last hour", 8, 8)
+        table("Session operations, last hour", 9, 8)
             .about(
                 "Operations of the last hour that succeeded and failed, by kind (session_operations_total). Without keyspace notifications creations are among the updates. Needs `operations`.",
             )
@@ -54,10 +54,10 @@ pub(super) fn operations() -> Vec<Panel> {
                 ("operation", "Operation"),
                 ("Value #A", "Succeeded"),
                 ("Value #B", "Failed"),
-                ("Value #C", "Failed share"),
+                ("Value #C", "Share"),
             ])
             .field(
-                "Failed share",
+                "Share",
                 &[
                     ("unit", json!("percentunit")),
                     ("decimals", json!(2)),
@@ -171,6 +171,7 @@ pub(super) fn saturation() -> Vec<Panel> {
             .unit("bytes")
             .min(0.0)
             .dashed(" 80 %$", "yellow")
+            .quiet(" (80|90) %$")
             .dashed(" 90 %$", "red")
             .runbooks(&["RedisMemoryCritical", "RedisMemoryHigh", "RedisMemoryUnlimited"]),
         graph("Look-ups that found their session", 7, 8)
@@ -212,8 +213,8 @@ pub(super) fn saturation() -> Vec<Panel> {
 /// Alerts.
 pub(super) fn alerts() -> Vec<Panel> {
     vec![
-        alerts_now(13, 8),
-        alert_history("Alerts, last 24 hours", 11, 8).last("24h"),
+        alerts_now(13, 10),
+        alert_history("Alerts, last 24 hours", 11, 10).last("24h"),
     ]
 }
 

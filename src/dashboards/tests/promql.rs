@@ -79,7 +79,9 @@ impl Knowledge {
             "instance",
             "store",
         ];
-        series.insert("ALERTS".to_owned(), labels(&alert));
+        for name in ["ALERTS", "ALERTS_FOR_STATE"] {
+            series.insert(name.to_owned(), labels(&alert));
+        }
         let mut kinds = BTreeMap::new();
         for line in catalogue::table().lines().skip(1) {
             let fields: Vec<&str> = line.split('\t').collect();
@@ -143,7 +145,7 @@ impl Findings<'_> {
         if !follows(selector, "job") && self.of_panel {
             self.problems.push(format!("{name} does not follow the variable job"));
         }
-        let of_exporter_alerts = name == "ALERTS"
+        let of_exporter_alerts = name.starts_with("ALERTS")
             && selector
                 .matchers
                 .matchers
