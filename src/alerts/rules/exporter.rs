@@ -123,7 +123,7 @@ fn session_exporter_crash_looping() -> Alert {
         team: Team::Ops,
         symptom: "blind",
         summary: "The exporter {{ $labels.instance }} starts again and again.".into(),
-        description: "{{ $labels.instance }} was started {{ $value | humanize }} times within a quarter of an hour. Counters begin at 0 each time and waits begin anew, so other alerts come late or not at all."
+        description: "{{ $labels.instance }} was started {{ $value | printf \"%.0f\" }} times within a quarter of an hour. Counters begin at 0 each time and waits begin anew, so other alerts come late or not at all."
             .into(),
         remediation: "Read the last lines of its log before it ended, and its exit code; if a deployment came before, roll it back.".into(),
         dashboard: Dashboard::Fleet,
@@ -295,7 +295,7 @@ fn session_events_lost() -> Alert {
         team: Team::Backend,
         symptom: "events",
         summary: "Notifications about sessions get lost at {{ $labels.instance }} ({{ $labels.environment }}).".into(),
-        description: "Within half an hour {{ if eq $labels.lost \"notifications\" }}at least {{ $value | humanize }} notifications of {{ $labels.instance }} ({{ $labels.environment }}) did not arrive{{ else }}the subscription to notifications of {{ $labels.instance }} ({{ $labels.environment }}) broke {{ $value | humanize }} times{{ end }}. Creations and endings are counted too low; sessions_active is corrected by the next scan."
+        description: "Within half an hour {{ if eq $labels.lost \"notifications\" }}at least {{ $value | printf \"%.0f\" }} notifications of {{ $labels.instance }} ({{ $labels.environment }}) did not arrive{{ else }}the subscription to notifications of {{ $labels.instance }} ({{ $labels.environment }}) broke {{ $value | printf \"%.0f\" }} times{{ end }}. Creations and endings are counted too low; sessions_active is corrected by the next scan."
             .into(),
         remediation: "Compare client-output-buffer-limit pubsub of the server with the rate of session_events_received_total, and look at the CPU of the exporter.".into(),
         dashboard: Dashboard::Debug,
@@ -312,7 +312,7 @@ fn session_exporter_series_dropped() -> Alert {
         team: Team::Ops,
         symptom: "series",
         summary: "Some metrics of {{ $labels.instance }} ({{ $labels.environment }}) are left out ({{ $labels.reason }}).".into(),
-        description: "Within an hour {{ $value | humanize }} times something was left out of the metrics of {{ $labels.instance }} ({{ $labels.environment }}), for this reason: {{ $labels.reason }}. Sums over what is left are too low, and alerts about what is left out cannot fire."
+        description: "Within an hour {{ $value | printf \"%.0f\" }} times something was left out of the metrics of {{ $labels.instance }} ({{ $labels.environment }}), for this reason: {{ $labels.reason }}. Sums over what is left are too low, and alerts about what is left out cannot fire."
             .into(),
         remediation: "The exporter's log names the limit that was reached, once; raise it under limits, or show less.".into(),
         dashboard: Dashboard::Debug,

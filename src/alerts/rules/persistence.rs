@@ -187,7 +187,7 @@ fn redis_replicas_missing() -> Alert {
         team: Team::Ops,
         symptom: "replication",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) has fewer replicas than before.".into(),
-        description: "{{ $labels.instance }} ({{ $labels.environment }}) has lost {{ $value | humanize }} of the replicas that it had for most of the last six hours. There is less to fail over to, and with min-replicas-to-write the primary may soon refuse writes."
+        description: "{{ $labels.instance }} ({{ $labels.environment }}) has lost {{ $value | printf \"%.0f\" }} of the replicas that it had for most of the last six hours. There is less to fail over to, and with min-replicas-to-write the primary may soon refuse writes."
             .into(),
         remediation: "Find the replica that is missing (INFO replication names those that are there) and read its log; one that was taken away on purpose is forgotten within three hours.".into(),
         dashboard: Dashboard::Debug,
@@ -210,7 +210,7 @@ fn redis_cluster_not_ok() -> Alert {
         team: Team::Ops,
         symptom: "cluster",
         summary: "The cluster that {{ $labels.instance }} ({{ $labels.environment }}) belongs to does not serve all sessions.".into(),
-        description: "As {{ $labels.instance }} ({{ $labels.environment }}) sees it, {{ $value | humanize }} slots of the cluster are on a node that has failed; 0 means that slots are assigned to nobody or that it cannot reach the majority. Sessions in such slots cannot be read or made; by the default of cluster-require-full-coverage none can."
+        description: "As {{ $labels.instance }} ({{ $labels.environment }}) sees it, {{ $value | printf \"%.0f\" }} slots of the cluster are on a node that has failed; 0 means that slots are assigned to nobody or that it cannot reach the majority. Sessions in such slots cannot be read or made; by the default of cluster-require-full-coverage none can."
             .into(),
         remediation: "Find the failed primary with CLUSTER NODES and bring it back, or promote its replica with CLUSTER FAILOVER FORCE.".into(),
         dashboard: Dashboard::Debug,
