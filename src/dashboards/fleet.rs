@@ -34,7 +34,7 @@ fn sections() -> Vec<Section> {
 fn now() -> Vec<Panel> {
     let states = "min by (job, environment, instance) (redis_connection_status{@instance})";
     vec![
-        stat("Instances that answer", 4, 4)
+        stat("Instances up", 4, 4)
             .about(
                 "Instances whose last PING was answered with PONG (redis_connection_status). Read it with the exporters that are scraped: without them nothing is known.",
             )
@@ -43,7 +43,7 @@ fn now() -> Vec<Panel> {
             .steps("green", &[])
             .empty("NO DATA")
             .runbooks(&["RedisConnectionLost"]),
-        stat("Instances that are down", 4, 4)
+        stat("Instances down", 4, 4)
             .about(
                 "Instances whose last PING was not answered with PONG (redis_connection_status): nobody can log in there. 0 also when every exporter is down.",
             )
@@ -51,7 +51,7 @@ fn now() -> Vec<Panel> {
             .unit("none")
             .steps("green", &[(1.0, "red")])
             .runbooks(&["RedisConnectionLost"]),
-        stat("Exporters that are scraped", 4, 4)
+        stat("Exporters scraped", 4, 4)
             .about(
                 "Share of the exporters that Prometheus reaches (up). Below 100 % some instances are not watched at all.",
             )

@@ -56,7 +56,7 @@ pub(super) fn options(kind: Kind) -> Value {
 pub(super) fn custom(kind: Kind) -> Map<String, Value> {
     let custom = match kind {
         Kind::TimeSeries => json!({
-            "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": false,
+            "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 0, "showPoints": "never", "spanNulls": false,
         }),
         Kind::StateTimeline => json!({"fillOpacity": 70, "lineWidth": 0}),
         Kind::Heatmap => json!({

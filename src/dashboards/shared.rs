@@ -111,12 +111,12 @@ pub(super) fn alerts_now(width: u32, height: u32) -> Panel {
 /// When alerts fired and were pending.
 pub(super) fn alert_history(title: &'static str, width: u32, height: u32) -> Panel {
     timeline(title, width, height)
-        .about("When which alert was pending (yellow) and firing (red). Compare with the graphs: what changed first is nearest to the cause.")
+        .about("When which alert was pending (yellow) and firing (red), at any of the selected instances. Compare with the graphs: what changed first is nearest to the cause.")
         .query(
-            r#"2 * max by (alertname, environment, instance) (ALERTS{alertstate="firing",@alerts} or ALERTS{alertstate="firing",@exporter_alerts})
+            r#"2 * max by (alertname) (ALERTS{alertstate="firing",@alerts} or ALERTS{alertstate="firing",@exporter_alerts})
 or
-max by (alertname, environment, instance) (ALERTS{alertstate="pending",@alerts} or ALERTS{alertstate="pending",@exporter_alerts})"#,
-            "{{alertname}} {{environment}} {{instance}}",
+max by (alertname) (ALERTS{alertstate="pending",@alerts} or ALERTS{alertstate="pending",@exporter_alerts})"#,
+            "{{alertname}}",
         )
         .unit("none")
         .empty("no alerts")

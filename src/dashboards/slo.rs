@@ -29,21 +29,21 @@ const OBJECTIVES: [Objective; 3] = [
     Objective {
         slo: "session-availability",
         reached: "Availability",
-        left: "Availability: budget left",
+        left: "Budget: availability",
         burn: "Burn rate: availability",
         alert: "SessionAvailabilityBudgetBurn",
     },
     Objective {
         slo: "session-latency",
         reached: "Fast answers",
-        left: "Fast answers: budget left",
+        left: "Budget: fast answers",
         burn: "Burn rate: latency",
         alert: "SessionLatencyBudgetBurn",
     },
     Objective {
         slo: "session-operations",
         reached: "Successful operations",
-        left: "Successful operations: budget left",
+        left: "Budget: operations",
         burn: "Burn rate: operations",
         alert: "SessionOperationsBudgetBurn",
     },
@@ -82,7 +82,7 @@ fn objectives() -> Vec<Panel> {
                 .steps("blue", &[])
                 .field(
                     "objective",
-                    &[("color", json!({"mode": "fixed", "fixedColor": "transparent"}))],
+                    &[("color", json!({"mode": "fixed", "fixedColor": "text"}))],
                 )
                 .option("textMode", json!("value_and_name"))
                 .option("colorMode", json!("value"))
@@ -166,6 +166,8 @@ fn over_time() -> Vec<Panel> {
                 "{{environment}} {{slo}}",
             )
             .unit("percentunit")
+            // What is spent more than twice is spent: without an end below, a bad day would flatten all others.
+            .min(-1.0)
             .max(1.0)
             .lines(&[(0.0, "red")])
             .empty("no data"),

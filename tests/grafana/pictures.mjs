@@ -71,14 +71,44 @@ function browse(url, file, height) {
   });
 }
 
-/** How high the page is, from the dashboard: a browser without a screen photographs what fits into its window. */
-function heightOf({ dashboard }) {
-  const ends = (panels) => panels.map((panel) => panel.gridPos.y + panel.gridPos.h);
-  const folded = dashboard.panels.filter((panel) => panel.panels?.length).map((row) => {
-    const tops = row.panels.map((panel) => panel.gridPos.y);
-    return Math.max(...ends(row.panels)) - Math.min(...tops);
-  });
-  return 48 + (Math.max(...ends(dashboard.panels)) + folded.reduce((sum, rows) => sum + rows, 0)) * 38 + 8;
+/** A dashboard that is longer than this is drawn row by row: nobody looks at a picture of ten screens. */
+const LONGEST = 75;
+
+/** Rows of a dashboard with their panels inside, whether they are collapsed or not; what stands above the first row is a row too. */
+function rowsOf({ panels }) {
+  const rows = [];
+  for (const panel of panels) {
+    if (panel.type === 'row' || !rows.length) rows.push({ title: '', panels: [], gridPos: { x: 0, y: 0, w: 24, h: 1 }, type: 'row', id: -1, ...(panel.type === 'row' ? panel : {}), panels: [...(panel.panels ?? [])] });
+    if (panel.type !== 'row') rows.at(-1).panels.push(panel);
+  }
+  return rows;
+}
+
+function linesOf(row) {
+  const ends = row.panels.map((panel) => panel.gridPos.y + panel.gridPos.h);
+  return 1 + Math.max(...ends) - Math.min(...row.panels.map((panel) => panel.gridPos.y));
+}
+
+/** The first words of a title, as the name of a file. */
+const slug = (title) => title.toLowerCase().split(/[:,]| and /)[0].trim().replace(/[^a-z0-9]+/g, '-');
+
+/** What is drawn: one picture of the whole, or one for each of its rows. */
+function picturesOf(capture) {
+  const { dashboard } = capture;
+  const rows = rowsOf(dashboard);
+  const lines = (some) => some.reduce((sum, row) => sum + linesOf(row), 0);
+  const picture = (name, some, part) => {
+    let top = 0;
+    const panels = some.map((row) => {
+      const at = { ...row, gridPos: { ...row.gridPos, y: top } };
+      // The panels of a row are moved below it when it is opened, see app.jsx.
+      top += 1;
+      return at;
+    });
+    return { name, capture: { ...capture, part, dashboard: { ...dashboard, panels } }, height: 48 + lines(some) * 38 + 8 };
+  };
+  if (lines(rows) <= LONGEST) return [picture(dashboard.uid, rows, '')];
+  return rows.map((row) => picture(`${dashboard.uid}-${slug(row.title)}`, [row], row.title));
 }
 
 function shrink(file) {
@@ -89,27 +119,31 @@ function shrink(file) {
 
 let bad = 0;
 let reports = [];
+
+async function draw({ name, capture, height }) {
+  // The text may hold the end of a script.
+  fs.writeFileSync(path.join(work, 'capture.js'), `window.CAPTURE = ${JSON.stringify(capture).replaceAll('<', '\\u003c')};`);
+  reports = [];
+  const raw = path.join(work, `${name}.png`);
+  await browse(`http://127.0.0.1:${server.address().port}/`, raw, height);
+  const [report] = reports;
+  for (const problem of report?.problems ?? ['the page never said that it is done']) {
+    bad += 1;
+    console.log(`PROBLEM ${name} | ${problem}`);
+  }
+  for (const title of report?.cut ?? []) console.log(`NOTE ${name} | the title does not fit: ${title}`);
+  const small = shrink(raw);
+  fs.writeFileSync(path.join(target, `${name}.png`), small);
+  console.log(`${name}.png: ${Math.round(small.length / 1024)} KB`);
+}
+
 bundle();
 fs.mkdirSync(target, { recursive: true });
 const server = await serve((report) => reports.push(report));
 try {
   for (const file of process.argv.slice(2)) {
     const capture = JSON.parse(fs.readFileSync(file, 'utf8'));
-    const { uid } = capture.dashboard;
-    // The text may hold the end of a script.
-    fs.writeFileSync(path.join(work, 'capture.js'), `window.CAPTURE = ${JSON.stringify(capture).replaceAll('<', '\\u003c')};`);
-    reports = [];
-    const raw = path.join(work, `${uid}.png`);
-    await browse(`http://127.0.0.1:${server.address().port}/`, raw, heightOf(capture));
-    const [report] = reports;
-    for (const problem of report?.problems ?? ['the page never said that it is done']) {
-      bad += 1;
-      console.log(`PROBLEM ${uid} | ${problem}`);
-    }
-    for (const title of report?.cut ?? []) console.log(`NOTE ${uid} | the title does not fit: ${title}`);
-    const small = shrink(raw);
-    fs.writeFileSync(path.join(target, `${uid}.png`), small);
-    console.log(`${uid}.png: ${Math.round(small.length / 1024)} KB`);
+    for (const picture of picturesOf(capture)) await draw(picture);
   }
 } finally {
   server.close();

@@ -2,7 +2,7 @@
 
 use crate::dashboards::marks::CERTIFICATE_DAYS;
 use crate::dashboards::panel::{Panel, graph, table, timeline};
-use crate::dashboards::shared::{INSTANCE, of_instance, rate_of, yes_no};
+use crate::dashboards::shared::{INSTANCE, of_instance, yes_no};
 
 pub(super) fn panels() -> Vec<Panel> {
     let days = |metric: &str| {
@@ -43,7 +43,7 @@ pub(super) fn panels() -> Vec<Panel> {
             .lines(&[(CERTIFICATE_DAYS[0], "red"), (CERTIFICATE_DAYS[1], "orange"), (CERTIFICATE_DAYS[2], "yellow")])
             .empty("no TLS")
             .runbooks(&["RedisTLSCertificateExpiring", "RedisTLSClientCertificateExpiring"]),
-        timeline("Certificates verify", 8, 8)
+        timeline("Certificates verify", 10, 8)
             .about(
                 "Whether the certificates of the server verify: authority, name, dates (redis_tls_verified). Where verification is skipped by configuration, the exporter talks on, and clients that verify do not.",
             )
@@ -53,20 +53,7 @@ pub(super) fn panels() -> Vec<Panel> {
             .mappings(yes_no("verified", "NOT VERIFIED"))
             .empty("no TLS")
             .runbooks(&["RedisTLSNotVerified"]),
-        graph("Handshakes of clients per second", 8, 8)
-            .about(
-                "TLS handshakes that clients began and those that did not succeed, as the server counts (redis_tls_handshakes_started_total, redis_tls_handshakes_completed_total; Valkey 9.1 or later). Many: clients that do not pool.",
-            )
-            .query(rate_of("redis_tls_handshakes_started_total"), INSTANCE)
-            .query(
-                format!("{}\n- {}", rate_of("redis_tls_handshakes_started_total"), rate_of("redis_tls_handshakes_completed_total")),
-                "{{environment}} {{instance}} failed",
-            )
-            .unit("cps")
-            .min(0.0)
-            .empty("the server does not count them (before Valkey 9.1)")
-            .runbooks(&["TLSConnectionErrors"]),
-        table("Versions and ciphers", 8, 8)
+        table("Versions and ciphers", 14, 8)
             .about(
                 "TLS version and cipher that the exporter's last handshake agreed on (redis_tls_connection_info). Below TLS 1.2 somebody must act.",
             )

@@ -240,6 +240,8 @@ fn every_panel_has_data() {
         bad.join("\n"),
         scene.complaints()
     );
+    // The list was written for the distribution's server; others have more.
+    let ours = std::env::var_os("TEST_REDIS_SERVER").is_none();
     let unneeded: Vec<_> = exceptions
         .iter()
         .filter(|name| {
@@ -247,7 +249,10 @@ fn every_panel_has_data() {
             about.all(Try::is_good)
         })
         .collect();
-    assert!(unneeded.is_empty(), "exceptions that are not needed: {unneeded:?}");
+    assert!(
+        !ours || unneeded.is_empty(),
+        "exceptions that are not needed: {unneeded:?}"
+    );
     // A column of alerts is there when an alert has that label, so this is waited for as well.
     let (mut sound, mut said) = capture::tables_are_sound(&dashboards, &scene);
     while !sound && Instant::now() < end {

@@ -3,7 +3,7 @@
 
 use super::traffic::{self, Login, Traffic};
 use crate::prometheus::Prometheus;
-use crate::support::certificates::{Authority, Leaf};
+use crate::support::certificates::{Authority, Leaf, replace};
 use crate::support::exporter::Exporter;
 use crate::support::redis_server::{RedisServer, ServerTls};
 use crate::support::resp::Client;
@@ -44,7 +44,8 @@ pub struct Scene {
     traffic: Traffic,
     prometheus: Prometheus,
     exporter: Exporter,
-    _servers: [RedisServer; 3],
+    _guarded: Exporter,
+    _servers: [RedisServer; 4],
     _folder: tempfile::TempDir,
     started: Instant,
 }
@@ -55,26 +56,42 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("authority of the scene");
         let identity = authority.issue(&Leaf::server().days(-60, CERTIFICATE_DAYS));
-        let primary = RedisServer::start_tls(&ServerTls::showing(&identity).and_plain(), &primary_arguments());
+        let clients = Authority::new("clients of the scene");
+        clients
+            .issue(&Leaf::client("exporter").days(-10, 80))
+            .write(folder.path(), "client");
+        let tls = ServerTls {
+            auth_clients: "optional",
+            ..ServerTls::demanding(&identity, &clients.pem())
+        };
+        let primary = RedisServer::start_tls(&tls.and_plain(), &primary_arguments());
         let replica = RedisServer::start_with(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]);
         let shop = RedisServer::start_with(&["--notify-keyspace-events", "Egxen"]);
         let branch = RedisServer::start_with(&["--maxmemory", "32mb"]);
+        // A user who may not read the slow log: one collector that cannot do its work.
+        shop.command(&[
+            "ACL", "SETUSER", "exporter", "on", ">secret", "~*", "&*", "+@all", "-slowlog",
+        ]);
+        let cart = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+        cart.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
         traffic::introduce(&mut primary.client());
 
-        let authorities = authority.write(folder.path(), "authority");
+        authority.write(folder.path(), "authority");
         let exporter = Exporter::start(&configuration(
             length,
             &[&primary, &replica, &shop, &branch],
             &authorities,
         ));
+        let guarded = start_guarded(&cart, &authority, folder.path());
         let login = login(&primary, &replica, &authority);
         let traffic = Traffic::start(length, login, &shop, branch);
-        let prometheus = Prometheus::start(&prometheus_configuration(exporter.port, &write_rules(folder.path())));
+        let prometheus = Prometheus::start(&prometheus_configuration(length, &exporter, &guarded, folder.path()));
         Self {
             traffic,
             prometheus,
             exporter,
-            _servers: [primary, replica, shop],
+            _guarded: guarded,
+            _servers: [primary, replica, shop, cart],
             _folder: folder,
             started: Instant::now(),
         }
@@ -154,7 +171,7 @@ fn application_metrics() -> String {
 }
 
 /// The configuration of the exporter.
-fn configuration(length: Length, servers: &[&RedisServer; 4], authorities: &Path) -> String {
+fn configuration(length: Length, servers: &[&RedisServer; 4], folder: &Path) -> String {
     let [primary, replica, shop, branch] = servers;
     let metrics = application_metrics().replace('\n', "\n    ");
     // In a short scene the tokens have no room left, so that there is an alert about a store.
@@ -165,12 +182,12 @@ fn configuration(length: Length, servers: &[&RedisServer; 4], authorities: &Path
     };
     format!(
         "environment: production
-poll: {{ ping_interval: 500ms, info_interval: 1s, scan_interval: 2s, connect_interval: 2s, timeout: 1s }}
+poll: {{ ping_interval: 500ms, info_interval: 1s, scan_interval: 2s, connect_interval: 2s, timeout: 3s }}
 scan: {{ redis_share: 0.2 }}
 instances:
   - name: {PRIMARY}
     address: {}
-    tls: {{ ca_file: {}, server_name: localhost }}
+    tls: {{ ca_file: {folder}/authority.crt, cert_file: {folder}/client.crt, key_file: {folder}/client.key, server_name: localhost }}
     operations: on
     session_probe: {{ enabled: true, interval: 1s }}
     expect: {{ maxmemory_policy: [noeviction, volatile-ttl], persistence: aof }}
@@ -192,6 +209,8 @@ instances:
     sessions: []
   - name: shop
     address: {}
+    username: exporter
+    password: secret
     operations: on
     session_probe: {{ enabled: true, interval: 1s }}
     expect: {{ persistence: none }}
@@ -206,10 +225,10 @@ instances:
       - {{ store: {STORE}, match: [\"sess:*\"], type: string, capacity: 300, expected_ttl: 1h }}
 ",
         primary.tls_address(),
-        authorities.display(),
         replica.address(),
         shop.address(),
         branch.address(),
+        folder = folder.display(),
     )
 }
 
@@ -224,14 +243,42 @@ fn write_rules(folder: &Path) -> String {
     folder.join("*.rules.yaml").display().to_string()
 }
 
-fn prometheus_configuration(port: u16, rules: &str) -> String {
+/// A second exporter, which watches the one node of a cluster and is itself behind TLS.
+fn start_guarded(cart: &RedisServer, authority: &Authority, folder: &Path) -> Exporter {
+    authority.issue(&Leaf::server().days(-30, 335)).write(folder, "guarded");
+    let web = replace(
+        &folder.join("web.yml"),
+        "tls_server_config: { cert_file: guarded.crt, key_file: guarded.key }\n",
+    );
+    let configuration = format!(
+        "environment: production
+poll: {{ ping_interval: 500ms, info_interval: 1s, scan_interval: 2s, connect_interval: 2s, timeout: 3s }}
+instances:
+  - {{ name: cart, address: \"{}\", sessions: [] }}
+",
+        cart.address()
+    );
+    Exporter::start_with(&configuration, &[&format!("--web.config.file={}", web.display())])
+}
+
+fn prometheus_configuration(length: Length, exporter: &Exporter, guarded: &Exporter, folder: &Path) -> String {
+    // A picture needs no second, and a busy machine misses some.
+    let interval = if length == Length::Short { 1 } else { 2 };
     format!(
-        "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
-rule_files: ['{rules}']
+        "global: {{ scrape_interval: {interval}s, scrape_timeout: {interval}s, evaluation_interval: 1s }}
+rule_files: ['{}']
 scrape_configs:
   - job_name: redis-session-exporter
     honor_labels: true
-    static_configs: [ {{ targets: ['127.0.0.1:{port}'] }} ]
-"
+    tls_config: {{ ca_file: {}/authority.crt, server_name: localhost }}
+    static_configs:
+      - targets: ['127.0.0.1:{}']
+      - targets: ['127.0.0.1:{}']
+        labels: {{ __scheme__: https }}
+",
+        write_rules(folder),
+        folder.display(),
+        exporter.port,
+        guarded.port
     )
 }

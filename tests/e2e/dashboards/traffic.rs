@@ -58,7 +58,7 @@ impl Fault {
             Self::Slow => (0.56, 0.61, true),
             Self::Outage => (0.64, 0.70, true),
             Self::KeyMissing => (0.74, 0.76, true),
-            Self::Logout => (0.80, 0.81, false),
+            Self::Logout => (0.80, 0.82, false),
             // Still on when the pictures are taken, and afterwards.
             Self::Forgery => (0.90, f64::INFINITY, true),
             Self::Replication => (0.93, f64::INFINITY, false),
@@ -296,11 +296,11 @@ fn visit_login(clock: Clock, mut login: Login, stop: &Receiver<()>) {
             web.end(&mut login.application);
         }
         if clock.is_on(Fault::Logout) {
-            for _ in 0..web.live.len() / 20 {
+            for _ in 0..web.live.len() / 40 {
                 web.end(&mut login.application);
             }
         }
-        let errors = if clock.is_on(Fault::Errors) { 8.0 } else { 0.15 };
+        let errors = if clock.is_on(Fault::Errors) { 0.9 } else { 0.01 };
         for _ in 0..dice.times(errors) {
             // A counter where a session is, a session where a hash is, a command without its key.
             let key = web.live.back().map_or("sess:none", String::as_str);

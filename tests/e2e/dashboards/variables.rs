@@ -88,6 +88,15 @@ impl Variables {
         (found, complaints)
     }
 
+    /// Chooses one value of a list, whatever was chosen.
+    pub fn choose(&mut self, name: &str, value: &str) {
+        for (of, chosen) in &mut self.replacements {
+            if of == name {
+                *chosen = quote(value);
+            }
+        }
+    }
+
     fn sort(&mut self) {
         self.replacements.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     }

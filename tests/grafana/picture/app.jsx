@@ -57,11 +57,11 @@ function Body({ panel, frames, width: w, height: h, range, annotations }) {
 function Head() {
   const pill = { border: `1px solid ${theme.colors.border.medium}`, borderRadius: 2, padding: '4px 8px', marginRight: 8, color: theme.colors.text.primary };
   const variables = capture.dashboard.templating.list.filter((variable) => !variable.hide && variable.type !== 'constant');
-  const value = (variable) => (variable.type === 'datasource' ? 'Prometheus' : variable.includeAll ? 'All' : variable.query);
+  const value = (variable) => capture.chosen?.[variable.name] ?? (variable.type === 'datasource' ? 'Prometheus' : variable.includeAll ? 'All' : variable.query);
   const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
   return (
     <div style={{ height: HEAD, display: 'flex', alignItems: 'center', fontSize: 12 }}>
-      <span style={{ fontSize: 18, fontWeight: 500, marginRight: 20, color: theme.colors.text.primary }}>{capture.dashboard.title}</span>
+      <span style={{ fontSize: 18, fontWeight: 500, marginRight: 20, color: theme.colors.text.primary }}>{capture.dashboard.title}{capture.part && ` / ${capture.part}`}</span>
       {variables.map((variable) => (
         <span key={variable.name} style={pill}><span style={{ color: theme.colors.text.secondary }}>{variable.label ?? variable.name} </span>{value(variable)}</span>
       ))}

@@ -179,7 +179,8 @@ export function StateTimeline({ panel, capture, frames, width, height, range }) 
     ctx.font = `${12 * scale}px ${theme.typography.fontFamily}`;
     ctx.textBaseline = 'middle';
     drawn.forEach((spans, row) => spans.forEach((span) => {
-      const [left, right] = [x(span.from), x(span.to)];
+      // What began before the picture does begins with it.
+      const [left, right] = [Math.max(x(span.from), x(range.from.valueOf())), Math.min(x(span.to), x(range.to.valueOf()))];
       const [bottom, top] = [y(row + (1 - rowHeight) / 2), y(row + (1 + rowHeight) / 2)];
       ctx.globalAlpha = opacity;
       ctx.fillStyle = span.color;
