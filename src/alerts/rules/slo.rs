@@ -152,12 +152,14 @@ fn groups() -> Vec<Group> {
     ));
     fast.extend(["30m", "1h", "2h", "6h"].map(ratio));
     fast.extend(OBJECTIVES.map(|objective| {
-        // From the counts, which are there also while nothing happens.
         let (slo, threshold) = (objective.slo, objective.threshold);
-        record(
-            "slo:objective:ratio",
-            format!("0 * slo:events:count30s{{slo=\"{slo}\"}} + ${threshold}"),
-        )
+        Rule::Record(Record {
+            name: "slo:objective:ratio".into(),
+            // From the counts, which are there also while nothing happens.
+            expr: format!("0 * slo:events:count30s{{slo=\"{slo}\"}} + ${threshold}").into(),
+            // Which the series has already; promtool takes rules without it for the same.
+            labels: vec![("slo", slo.into())],
+        })
     }));
     fast.extend(alerts(&FAST));
 
