@@ -60,9 +60,10 @@ impl Scene {
         clients
             .issue(&Leaf::client("exporter").days(-10, 80))
             .write(folder.path(), "client");
+        let trusted = clients.pem();
         let tls = ServerTls {
             auth_clients: "optional",
-            ..ServerTls::demanding(&identity, &clients.pem())
+            ..ServerTls::demanding(&identity, &trusted)
         };
         let primary = RedisServer::start_tls(&tls.and_plain(), &primary_arguments());
         let replica = RedisServer::start_with(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]);
@@ -80,7 +81,7 @@ impl Scene {
         let exporter = Exporter::start(&configuration(
             length,
             &[&primary, &replica, &shop, &branch],
-            &authorities,
+            folder.path(),
         ));
         let guarded = start_guarded(&cart, &authority, folder.path());
         let login = login(&primary, &replica, &authority);
