@@ -96,7 +96,7 @@ fn instances() -> Vec<Panel> {
             .about(
                 "One line per instance with its newest values; those that are down first. A click on the name opens its Overview. Memory is that of maxmemory, sessions those of all its stores, p99 that of the probe or else of PING, failed the share of session operations or else of the probe's (redis_connection_status, sessions_active, redis_memory_used_ratio, session_operations_total, redis_ping_duration_seconds, redis_commands_processed_total).",
             )
-            .query(format!("min by (environment, instance) (redis_connection_status{{@instance}})"), "")
+            .query("min by (environment, instance) (redis_connection_status{@instance})", "")
             .query("sum by (environment, instance) (sum by (job, environment, instance, store) (max by (job, environment, instance, store, app) (sessions_active{@store})))", "")
             .query(of_instance("redis_memory_used_ratio"), "")
             .query(
