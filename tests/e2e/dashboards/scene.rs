@@ -235,8 +235,10 @@ instances:
 
 /// Writes the shipped rules, in a hurry; where.
 fn write_rules(folder: &Path) -> String {
-    let mut values = Values::default();
-    values.hurry = HURRY;
+    let values = Values {
+        hurry: HURRY,
+        ..Values::default()
+    };
     for file in FILES {
         let text = render::file(file, &values).unwrap();
         std::fs::write(folder.join(format!("{}.rules.yaml", file.name)), text).unwrap();
