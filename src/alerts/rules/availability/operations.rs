@@ -38,6 +38,9 @@ fn session_writes_refused() -> Alert {
         needs: &[COUNTS_ERRORS],
         expr: format!("{REFUSED}\nunless\n(\n{BY_A_REPLICA}\n)").into(),
         hold: "30s".into(),
+        // It explains SessionOperationErrorRate, whose share of five minutes falls a little later than the third reading leaves the same five minutes: that would
+        // be a page when all is well again.
+        keep: "2m",
         priority: Priority::P0,
         team: Team::Backend,
         symptom: "refused_writes",
