@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 STAGES := lint unit servers e2e package
 
-.PHONY: help run test $(STAGES) matrix panels pictures scene bench soak sbom docs fixtures
+.PHONY: help run test $(STAGES) matrix pipeline panels pictures scene bench soak sbom docs fixtures
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9$$()A-Z]+:.*## / { sub(/\$$\(STAGES\)/, "lint unit servers e2e package", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ $(STAGES):
 
 matrix: ## the server and end-to-end tests against every server, Prometheus and peer that Debian packages
 	@tests/stages.sh matrix
+
+pipeline: ## three dozen real faults through exporter, Prometheus and Alertmanager, thirty times faster: which alert reached whom, after how long (4 minutes)
+	@tests/servers/install.sh
+	@cargo test --locked --test e2e alert_pipeline -- --nocapture
 
 panels: ## every panel of the dashboards with its queries, how many rows they return in the scene of the tests, and a value
 	@tests/servers/install.sh

@@ -50,7 +50,9 @@ stage_e2e() (
     set -e
     tests/servers/install.sh
     tests/servers/install.sh --grafana
-    cargo test --locked --test e2e
+    cargo test --locked --test e2e -- --skip alert_pipeline
+    # By itself: all waits are thirty times shorter there, so that a machine that is busy with other tests looks like a fault.
+    cargo test --locked --test e2e alert_pipeline
 )
 
 stage_package() (
@@ -80,7 +82,7 @@ stage_matrix() (
         say "$("$server" --version | cut -d' ' -f1-3), redis_exporter 1.86, Prometheus 3.5"
         TEST_REDIS_SERVER="$server" TEST_REDIS_EXPORTER="$bin/redis_exporter-1.86" \
             TEST_PROMETHEUS="$bin/prometheus-3.5" TEST_PROMTOOL="$bin/promtool-3.5" \
-            cargo test --locked --test servers --test e2e
+            cargo test --locked --test servers --test e2e -- --skip alert_pipeline
     done
 )
 

@@ -10,6 +10,7 @@
 mod support;
 
 mod alert_inhibition;
+mod alert_pipeline;
 mod alert_routes;
 mod alert_rules;
 mod dashboards;

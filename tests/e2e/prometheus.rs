@@ -25,6 +25,11 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it with this prometheus.yml and waits until it is ready.
     pub(crate) fn start(config: &str) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(config: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let file = folder.path().join("prometheus.yml");
@@ -34,6 +39,7 @@ impl Prometheus {
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command.args(flags);
         let process = Process::spawn(command, folder.path());
         let mut prometheus = Self {
             port,

@@ -2,6 +2,7 @@
 //! what it serves. Everything looks at the exporter from outside.
 #![allow(dead_code, reason = "each of the two test targets uses its own part of this")]
 
+pub mod alertmanager;
 pub mod certificates;
 pub mod config;
 pub mod evidence;
@@ -15,6 +16,7 @@ pub mod redis_server;
 pub mod resp;
 pub mod scrape;
 pub mod tls;
+pub mod webhook;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
