@@ -190,6 +190,7 @@ fn over_time() -> Vec<Panel> {
                 ("Value #C", "Budget left"),
             ])
             .option("sortBy", json!([{"displayName": "Budget left", "desc": false}]))
+            .field("Objective", &[("custom.width", json!(145))])
             .field(
                 "Budget left",
                 &[

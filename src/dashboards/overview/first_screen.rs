@@ -32,7 +32,7 @@ pub(super) fn logins() -> Vec<Panel> {
             .option("textMode", json!("value_and_name"))
             // One below the other, in letters that can be read: side by side the names get tiny.
             .option("orientation", json!("horizontal"))
-            .option("text", json!({"titleSize": 13, "valueSize": 16}))
+            .option("text", json!({"titleSize": 11, "valueSize": 12}))
             .data_link("Debug this instance", DEBUG_OF_INSTANCE)
             .runbooks(&["RedisConnectionLost", "SessionExporterDown"]),
         stat("New clients", 3, 4)

@@ -157,7 +157,9 @@ export function Heatmap({ panel, capture, frames, width, height, range }) {
 }
 
 /** One bar per series that changes its colour with its value. */
-export function StateTimeline({ panel, capture, frames, width, height, range }) {
+export function StateTimeline({ panel, capture, frames: all, width, height, range }) {
+  const perPage = panel.options.perPage ?? all.length;
+  const frames = all.slice(0, perPage);
   const drawn = frames.map((frame) => {
     const [time, field] = frame.fields;
     const spans = [];
@@ -178,6 +180,7 @@ export function StateTimeline({ panel, capture, frames, width, height, range }) 
     const scale = window.devicePixelRatio;
     ctx.font = `${12 * scale}px ${theme.typography.fontFamily}`;
     ctx.textBaseline = 'middle';
+    ctx.textAlign = 'left';
     drawn.forEach((spans, row) => spans.forEach((span) => {
       // What began before the picture does begins with it.
       const [left, right] = [Math.max(x(span.from), x(range.from.valueOf())), Math.min(x(span.to), x(range.to.valueOf()))];
@@ -194,7 +197,10 @@ export function StateTimeline({ panel, capture, frames, width, height, range }) 
     }));
   };
   const seen = new Map(drawn.flat().map((span) => [span.text, span.color]));
-  const legend = panel.options.legend?.showLegend === false ? null : (
+  const pages = Math.ceil(all.length / perPage);
+  const legend = panel.options.legend?.showLegend === false ? pages > 1 && (
+    <VizLayout.Legend placement="bottom"><div style={{ textAlign: 'center', color: theme.colors.text.secondary }}>1 / {pages}</div></VizLayout.Legend>
+  ) : (
     <VizLayout.Legend placement="bottom">
       <VizLegend items={[...seen].map(([name, color]) => ({ label: name, color, yAxis: 1 }))} placement="bottom" displayMode="list" />
     </VizLayout.Legend>
