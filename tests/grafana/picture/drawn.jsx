@@ -100,7 +100,8 @@ function Rows({ times, range, rows, labels, width, height, draw, legend, everyLa
         const splits = labels.map((_, at) => at).filter((at) => at % every === 0);
         builder.addAxis({
           scaleKey: 'y', placement: AxisPlacement.Left, theme, grid: { show: false }, ticks: { show: false },
-          splits: () => splits.map((at) => (everyLabel ? at + 0.5 : at)),
+          // A bucket is named by its upper bound.
+          splits: () => splits.map((at) => (everyLabel ? at + 0.5 : at + 1)),
           values: () => splits.map((at) => labels[at]),
           size: Math.min(w * 0.45, Math.max(...labels.map((label) => measureText(label, 12).width)) + 16),
         });
