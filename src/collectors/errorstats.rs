@@ -20,7 +20,7 @@ pub static SPEC: Spec = Spec {
 static ERRORS: Descriptor = Descriptor::new(
     MetricKind::Counter,
     "redis_errors_total",
-    "Error replies by their first word. OOM, MISCONF, READONLY and NOREPLICAS are writes refused while PING still says PONG: \
+    "Error replies by their first word. OOM, MISCONF, READONLY and NOREPLICAS are writes refused (with MISCONF PING is refused as well): \
      users cannot log in. They start at 0, so that the first one shows.",
     "INFO Errorstats (6.2+): errorstat_* count",
 )

@@ -17,7 +17,8 @@ fn redis_connection_lost() -> Alert {
         also_known_as: &["RedisDown"],
         expr: "min by (job, environment, instance) (redis_connection_status{$job}) == 0".into(),
         hold: "30s".into(),
-        keep: "1m",
+        // Longer than SessionWritesRefused goes on, which it explains.
+        keep: "3m",
         priority: Priority::P0,
         team: Team::Backend,
         symptom: "availability",

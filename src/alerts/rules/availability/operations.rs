@@ -32,11 +32,19 @@ const REFUSED: &str = "max by (job, environment, instance, err) (increase(redis_
 const BY_A_REPLICA: &str = "group by (job, environment, instance, err) (redis_errors_total{$job,err=\"READONLY\"})\n\
      and on (job, environment, instance) job_environment_instance:redis_instance_info:standing_replica";
 
+/// MISCONF where the connection is back after it was lost within the window: PING is refused with MISCONF as well, so RedisConnectionLost told it, and it is over. Refusals within the window
+/// would be a second page for it.
+const MISCONF_IS_OVER: &str = "label_replace(\n\
+     min by (job, environment, instance) (redis_connection_status{$job}) == 1\n\
+     and\n\
+     min by (job, environment, instance) (min_over_time(redis_connection_status{$job}[5m])) == 0,\n\
+     \"err\", \"MISCONF\", \"\", \"\")";
+
 fn session_writes_refused() -> Alert {
     Alert {
         name: "SessionWritesRefused",
         needs: &[COUNTS_ERRORS],
-        expr: format!("{REFUSED}\nunless\n(\n{BY_A_REPLICA}\n)").into(),
+        expr: format!("{REFUSED}\nunless\n(\n{BY_A_REPLICA}\n)\nunless on (job, environment, instance, err)\n{MISCONF_IS_OVER}").into(),
         hold: "30s".into(),
         // It explains SessionOperationErrorRate, whose share of five minutes falls a little later than the third reading leaves the same five minutes: that would
         // be a page when all is well again.
