@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the files under deploy/ with the tools that will read them. With a binary as argument also the configurations in them.
+# Checks the files under deploy/ with the tools that will read them. With a binary as argument also the configurations in them, and the rules of alerts/.
 #
 #   deploy/check.sh [BINARY]
 set -euo pipefail
@@ -23,6 +23,10 @@ if [ -n "$binary" ]; then
         checked=$((checked + 1))
     done
     echo "deploy/check: the exporter accepts $checked configurations"
+    # Here too, since tests run with features of packages that the binary does not have.
+    "$binary" rules --values=../alerts/values.yaml "--output=$work/rules" >/dev/null || fail "the exporter refuses its own alerts/values.yaml"
+    diff -r ../alerts/rules "$work/rules" || fail "the rules of the exporter are not those of alerts/rules"
+    echo "deploy/check: the exporter writes alerts/rules from alerts/values.yaml"
     exit 0
 fi
 

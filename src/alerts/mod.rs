@@ -147,6 +147,8 @@ pub enum Need {
     Expectation(&'static str),
     /// That the server is no cache on purpose: `expect.maxmemory_policy` of the instance allows to evict any key, and that is its policy.
     NoCache,
+    /// An environment where users are: `production` in the file of values.
+    Production,
     /// At least one of these.
     AnyOf(&'static [Need]),
 }
@@ -162,6 +164,7 @@ impl std::fmt::Display for Need {
             Self::Product(name, major, minor) => write!(formatter, "{name} {major}.{minor} or later"),
             Self::Expectation(name) => write!(formatter, "expect.{name}"),
             Self::NoCache => formatter.write_str("a server that is no cache (allkeys-… in expect.maxmemory_policy)"),
+            Self::Production => formatter.write_str("an environment that `production` of the rules matches (prod…)"),
             Self::AnyOf(needs) => {
                 for (index, need) in needs.iter().enumerate() {
                     let separator = if index == 0 { "" } else { " or " };

@@ -174,7 +174,10 @@ fn with_capacities(record: &Record, mut expression: String, values: &Values) -> 
     if record.name != CAPACITY {
         return expression;
     }
-    for capacity in &values.capacity {
+    // `or` takes the first that there is, so what is said of an instance stands before what is said of all.
+    let mut capacities: Vec<_> = values.capacity.iter().collect();
+    capacities.sort_by_key(|capacity| (capacity.instance.is_none(), capacity.environment.is_none()));
+    for capacity in capacities {
         let more = [("instance", &capacity.instance), ("environment", &capacity.environment)];
         let mut matchers = format!("{},store={}", values.selector, quoted(&capacity.store));
         for (label, value) in more {
@@ -207,6 +210,9 @@ fn alert(alert: &Alert, values: &Values) -> Result<RenderedRule, TemplateError> 
     labels.insert("severity", priority.severity().to_owned());
     labels.insert("priority", priority.as_label().to_owned());
     labels.insert("team", values.team(alert).to_owned());
+    if values.shares_its_priority(alert) {
+        labels.insert("shipped_priority", alert.priority.as_label().to_owned());
+    }
     if priority != Priority::None {
         labels.insert("symptom", alert.symptom.to_owned());
     }
@@ -247,4 +253,40 @@ fn dashboard_url(alert: &Alert, values: &Values) -> String {
         alert.dashboard.uid(),
         query.join("&")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_capacity_of_an_instance_comes_before_that_of_all() {
+        let values = Values::parse(
+            "capacity:\n  - { store: web, sessions: 1 }\n  - { store: web, environment: production, sessions: 2 }\n  \
+             - { store: web, instance: redis-2, sessions: 3 }\n",
+            "values.yaml",
+        );
+        let text = whole(&values.unwrap()).unwrap();
+        let place = |sessions: &str| text.find(&format!(") + {sessions}\n")).unwrap();
+        assert!(place("3") < place("2") && place("2") < place("1"), "{text}");
+    }
+
+    /// Two rules with the same name and labels are one alert to Alertmanager, which the one resolves while the other fires.
+    #[test]
+    fn alerts_of_one_name_stay_apart_whatever_their_priority() {
+        for priority in ["P0", "P1", "P2", "P3"] {
+            let names: BTreeSet<&str> = crate::alerts::alerts().iter().map(|alert| alert.name).collect();
+            let overrides: Vec<String> = names
+                .into_iter()
+                .map(|name| format!("  {name}: {{ priority: {priority} }}\n"))
+                .collect();
+            let values = Values::parse(&format!("alerts:\n{}", overrides.concat()), "values.yaml").unwrap();
+            let mut seen = BTreeSet::new();
+            for alert in crate::alerts::alerts() {
+                let labels = super::alert(&alert, &values).unwrap().labels;
+                assert!(seen.insert((alert.name, labels)), "{} at {priority}", alert.name);
+            }
+        }
+    }
 }

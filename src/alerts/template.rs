@@ -4,6 +4,7 @@
 //! expression, for people in an annotation (`90%`, `500ms`). `$for` is the wait of the alert in an annotation. `$labels` and `$value` belong to the templates of Prometheus and stay.
 
 use super::values::{Unit, Values};
+use crate::config::duration::format_duration;
 use std::time::Duration;
 
 /// What a text is.
@@ -65,11 +66,7 @@ fn replacement(name: &str, place: Place<'_>, values: &Values) -> Result<String, 
     Ok(match (place, threshold.unit) {
         (Place::Expression, _) | (_, Unit::Count) => value.to_string(),
         (_, Unit::Ratio) => format!("{}%", rounded(value * 100.0)),
-        (_, Unit::Seconds) => humantime::format_duration(Duration::from_secs_f64(value))
-            .to_string()
-            .replace(' ', "")
-            .replace("days", "d")
-            .replace("day", "d"),
+        (_, Unit::Seconds) => format_duration(Duration::from_secs_f64(value)),
         (_, Unit::Bytes) => bytes(value),
     })
 }
@@ -93,7 +90,7 @@ fn rounded(value: f64) -> f64 {
     (value * STEPS).round() / STEPS
 }
 
-/// Divides what stands in brackets or behind `offset`.
+/// Divides what stands in brackets or behind `offset`; in the strings of matchers brackets mean something else.
 fn hurried(expression: &str, hurry: f64) -> Result<String, TemplateError> {
     if hurry <= 1.0 {
         return Ok(expression.to_owned());
@@ -103,10 +100,17 @@ fn hurried(expression: &str, hurry: f64) -> Result<String, TemplateError> {
     loop {
         let window = rest.find('[').map(|at| at.saturating_add(1));
         let offset = rest.find("offset ").map(|at| at.saturating_add("offset ".len()));
-        let Some(begin) = window.into_iter().chain(offset).min() else {
+        let string = rest.find('"');
+        let Some(begin) = window.into_iter().chain(offset).chain(string).min() else {
             hurried.push_str(rest);
             return Ok(hurried);
         };
+        if string == Some(begin) {
+            let (before, after) = rest.split_at(begin.saturating_add(end_of_string(rest, begin)));
+            hurried.push_str(before);
+            rest = after;
+            continue;
+        }
         let (before, after) = rest.split_at(begin);
         hurried.push_str(before);
         let end = after
@@ -117,6 +121,19 @@ fn hurried(expression: &str, hurry: f64) -> Result<String, TemplateError> {
         hurried.push_str(&spans?.join(":"));
         rest = following;
     }
+}
+
+/// How many bytes the string takes whose first quote is at `begin`, with both quotes.
+fn end_of_string(text: &str, begin: usize) -> usize {
+    let bytes = text.bytes().skip(begin).enumerate().skip(1);
+    let mut is_escaped = false;
+    for (at, byte) in bytes {
+        if byte == b'"' && !is_escaped {
+            return at.saturating_add(1);
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    text.len().saturating_sub(begin)
 }
 
 /// A duration of Prometheus divided by `hurry`, never less than a second: what is shorter could not be scraped.
@@ -159,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn people_are_told_days_and_not_months() {
+        let values = Values::parse("thresholds: { tls_certificate_notice: 60d }", "values.yaml").unwrap();
+        let filled = fill("$tls_certificate_notice", Place::Annotation(""), &values).unwrap();
+        assert_eq!(filled, "60d");
+    }
+
+    #[test]
     fn a_placeholder_that_stands_for_nothing_is_an_error() {
         let error = fill("$nothing", Place::Expression, &Values::default()).unwrap_err();
         assert_eq!(error, TemplateError::Unknown("nothing".to_owned()));
@@ -173,5 +197,12 @@ mod tests {
         let filled = fill("rate(x_5m[5m] offset 1h) > 60 * y[30m:1m]", Place::Expression, &values).unwrap();
         assert_eq!(filled, "rate(x_5m[10000ms] offset 120000ms) > 60 * y[60000ms:2000ms]");
         assert_eq!(duration("10s", 30.0).unwrap(), "1000ms");
+
+        let values = Values::parse(
+            r#"{ selector: 'job=~"[ab]",x="\"[5m] offset 1h"', hurry: 30 }"#,
+            "values.yaml",
+        );
+        let filled = fill("rate(x{$job}[5m])", Place::Expression, &values.unwrap()).unwrap();
+        assert_eq!(filled, r#"rate(x{job=~"[ab]",x="\"[5m] offset 1h"}[10000ms])"#);
     }
 }

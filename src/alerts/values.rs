@@ -210,11 +210,23 @@ impl Values {
         }
     }
 
-    /// How urgent the alert is.
+    /// How urgent the alert is. What differs is said of the most urgent alert of the name; the others stay as they are, but never become more
+    /// urgent than it: who lowers an outage does not mean to be paged for what was a ticket.
     pub fn priority(&self, alert: &Alert) -> Priority {
         let priority = self.override_of(alert).and_then(|change| change.priority);
         let named = |name| Priority::ALL.into_iter().find(|priority| priority.as_label() == name);
-        priority.and_then(named).unwrap_or(alert.priority)
+        match priority.and_then(named) {
+            None => alert.priority,
+            Some(priority) if namesakes(alert).all(|other| alert.priority <= other.priority) => priority,
+            Some(priority) => priority.max(alert.priority),
+        }
+    }
+
+    /// Whether another alert of the same name has become as urgent as this one, so that they need another label to be told apart.
+    pub fn shares_its_priority(&self, alert: &Alert) -> bool {
+        let priority = self.priority(alert);
+        self.override_of(alert).is_some_and(|change| change.priority.is_some())
+            && namesakes(alert).any(|other| other.priority != alert.priority && self.priority(&other) == priority)
     }
 
     /// Who owns the alert, as the label says it.
@@ -227,6 +239,12 @@ impl Values {
     fn override_of(&self, alert: &Alert) -> Option<&AlertOverride> {
         self.overrides.get(alert.name)
     }
+}
+
+/// The alerts that have the name of this one, itself among them.
+fn namesakes(alert: &Alert) -> impl Iterator<Item = Alert> {
+    let alerts = super::alerts().into_iter();
+    alerts.filter(|other| other.name == alert.name)
 }
 
 /// The names of all alerts, once each.
@@ -281,13 +299,14 @@ teams:
   ops: ops
   security: security
 
-# Sessions that stores may hold whose exporter names no `capacity`; `instance` and `environment` are optional.
+# Sessions that stores may hold whose exporter names no `capacity`; `instance` and `environment` are optional, and what names them goes before what does not.
 # capacity:
 #   - { store: web, sessions: 100000 }
 #   - { store: web, instance: redis-2, environment: production, sessions: 250000 }
 capacity: []
 
-# What is different about single alerts; `for: 0s` does not wait.
+# What is different about single alerts; `for: 0s` does not wait. Where several share a name, `priority` is that of the most urgent one: the others
+# keep theirs, but are never more urgent than it. A label `shipped_priority` tells apart what has become equal.
 # alerts:
 #   RedisMemoryUnlimited: { enabled: off }
 #   RedisConnectionLost: { for: 1m, priority: P1, team: platform }
@@ -392,5 +411,23 @@ surprise: 1
             ("", Priority::P1, "login")
         );
         assert!(values.wants(&alert));
+    }
+
+    #[test]
+    fn a_priority_is_that_of_the_most_urgent_alert_of_its_name() {
+        let priorities = |priority: &str| -> Vec<Priority> {
+            let text = format!("alerts: {{ RedisTLSCertificateExpiring: {{ priority: {priority} }} }}");
+            let values = Values::parse(&text, "values.yaml").unwrap();
+            let alerts = super::super::alerts().into_iter();
+            let mut priorities: Vec<Priority> = alerts
+                .filter(|alert| alert.name == "RedisTLSCertificateExpiring")
+                .map(|alert| values.priority(&alert))
+                .collect();
+            priorities.sort_unstable();
+            priorities
+        };
+        assert_eq!(priorities("P0"), [Priority::P0, Priority::P2, Priority::P3]);
+        assert_eq!(priorities("P2"), [Priority::P2, Priority::P2, Priority::P3]);
+        assert_eq!(priorities("P3"), [Priority::P3; 3]);
     }
 }

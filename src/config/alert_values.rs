@@ -185,17 +185,57 @@ fn line(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
 /// Matchers as they stand between the braces of a selector.
 fn matchers(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
     let text = line(decoder, field)?;
-    let is_well_formed = regex::Regex::new(
-        r#"^\s*[a-zA-Z_][a-zA-Z0-9_]*\s*(=|!=|=~|!~)\s*"([^"\\$]|\\.)*"(\s*,\s*[a-zA-Z_][a-zA-Z0-9_]*\s*(=|!=|=~|!~)\s*"([^"\\$]|\\.)*")*\s*$"#,
-    )
-    .is_ok_and(|pattern| pattern.is_match(&text));
-    if !is_well_formed {
+    let fits = are_matchers(&text);
+    if !fits {
         decoder.refuse(
             field,
             "must be matchers of PromQL as they stand between braces, in single quotes: 'job=\"redis-session-exporter\"'",
         );
     }
-    is_well_formed.then(|| text.trim().to_owned())
+    fits.then(|| text.trim().to_owned())
+}
+
+fn are_matchers(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(following) = after_matcher(rest.trim_start()) {
+        let following = following.trim_start();
+        let Some(next) = following.strip_prefix(',') else {
+            return following.is_empty();
+        };
+        rest = next;
+    }
+    false
+}
+
+/// What follows the matcher with which the text begins. Of all that may be escaped in a string of PromQL only `\"` and `\\` are of use here.
+fn after_matcher(text: &str) -> Option<&str> {
+    let end = text.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))?;
+    let (name, rest) = text.split_at(end);
+    if !name.starts_with(|character: char| character.is_ascii_alphabetic() || character == '_') {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let (operator, rest) = ["=~", "!~", "!=", "="]
+        .iter()
+        .find_map(|operator| Some((*operator, rest.strip_prefix(operator)?)))?;
+    let mut characters = rest.trim_start().strip_prefix('"')?.chars();
+    let mut value = String::new();
+    loop {
+        value.push(match characters.next()? {
+            '"' => break,
+            '\\' => characters.next().filter(|character| matches!(character, '"' | '\\'))?,
+            character => character,
+        });
+    }
+    let fits = !operator.ends_with('~') || is_regular_expression(&value);
+    fits.then(|| characters.as_str())
+}
+
+/// Without the tables of Unicode, which this program does not have: with them `regex` would refuse even `.` and `\d`, but in tests, whose
+/// other packages bring the tables along.
+fn is_regular_expression(text: &str) -> bool {
+    let pattern = regex::bytes::RegexBuilder::new(text).unicode(false).build();
+    pattern.is_ok()
 }
 
 /// An address that people open in a browser.
@@ -368,4 +408,37 @@ fn override_of(decoder: &mut Decoder<'_>, field: &Field<'_>) -> AlertOverride {
 fn hold(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
     let duration = decoder.duration_or_zero(field)?;
     Some(super::duration::format_duration(duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matchers_are_told_from_what_prometheus_would_refuse() {
+        for text in [
+            r#"job="redis""#,
+            r#" job =~ "redis-[ab]|x\\.y.*" , team!="say \"a, b\"",_x!~"\\d+$" "#,
+            r#"job="""#,
+        ] {
+            assert!(are_matchers(text), "{text}");
+        }
+        for text in [
+            "",
+            "job",
+            "job=x",
+            r#"job="x",""#,
+            r#"job="x","#,
+            r#"job="x" team="y""#,
+            r#"{job="x"}"#,
+            r#"1job="x""#,
+            r#"job=="x""#,
+            r#"job="x"#,
+            r#"job="a\.b""#,
+            r#"job=~"a(""#,
+            r#"job="x"} or up{job="y""#,
+        ] {
+            assert!(!are_matchers(text), "{text}");
+        }
+    }
 }

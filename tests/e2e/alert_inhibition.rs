@@ -181,6 +181,14 @@ fn situations() -> Vec<Situation> {
             ],
         },
         Situation {
+            what: "a server that is full of clients is one page",
+            told: vec![labels("RedisRejectedConnections", "P1", "clients", &[])],
+            silenced: vec![
+                labels("RedisClientsHigh", "P2", "clients", &[]),
+                labels("RedisConnectFailing", "P1", "availability", &[]),
+            ],
+        },
+        Situation {
             what: "errors and slowness together are one page",
             told: vec![labels("SessionServiceDegraded", "P0", "degraded", &[])],
             silenced: vec![

@@ -106,7 +106,7 @@ fn every_alert_of_the_rules_reaches_its_team_with_its_urgency() {
     let mut asked = BTreeSet::new();
     for labels in shipped_alerts() {
         let (name, priority, team) = (&labels["alertname"], &labels["priority"], &labels["team"]);
-        // Routes look at nothing else, but for the heartbeat.
+        // Who is told depends on nothing else, but for the heartbeat.
         if name != "Watchdog" && !asked.insert((priority.clone(), team.clone())) {
             continue;
         }

@@ -109,6 +109,23 @@ fn shell(arguments: &[&str], commands: &str, variables: &[(&str, String)]) -> Re
     Err(format!("{}\n{commands}{said}", output.status))
 }
 
+/// Names of keys may have been chosen by a stranger: without quotes what follows a line break in one would run as a command.
+#[test]
+fn names_of_keys_that_become_commands_are_quoted() {
+    let mut problems = Vec::new();
+    for (name, page) in runbooks() {
+        for line in page
+            .lines()
+            .filter(|line| line.contains("--scan") && line.contains("| redis-cli"))
+        {
+            if !line.contains("--no-raw --scan") || line.contains("\\\"%s") {
+                problems.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    assert_eq!(problems, Vec::<String>::new());
+}
+
 #[test]
 fn commands_that_are_called_safe_work() {
     let server = RedisServer::start_with(&["--maxmemory", "200mb", "--maxmemory-policy", "noeviction"]);

@@ -82,7 +82,7 @@ fn redis_memory_unlimited() -> Alert {
         symptom: "memory_limit",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) has no memory limit.".into(),
         description: "maxmemory of {{ $labels.instance }} ({{ $labels.environment }}) is {{ $value }}: it grows until the operating system kills it, and every session is gone at once. No other alert about its memory can warn before.".into(),
-        remediation: "Set maxmemory to what the host can spare, about three quarters of its memory where snapshots are taken.".into(),
+        remediation: "Set maxmemory to what the host can spare, about three quarters of its memory where snapshots are taken, and well above the peak of the past: a limit below what is used throws sessions out or refuses logins at once.".into(),
         ..Alert::default()
     }
 }

@@ -14,3 +14,8 @@ pub(super) mod security;
 pub(super) mod sessions;
 pub(super) mod slo;
 pub(super) mod tls;
+
+use super::Need;
+
+/// The server counts errors by their first word, and refused calls by command, from this version on.
+const COUNTS_ERRORS: Need = Need::Redis(6, 2);

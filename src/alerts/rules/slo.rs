@@ -76,7 +76,7 @@ const OPERATIONS: Objective = Objective {
     slo: "session-operations",
     alert: "SessionOperationsBudgetBurn",
     threshold: "slo_operations_objective",
-    needs: &[Need::Feature(features::OPERATIONS)],
+    needs: &[Need::Feature(features::OPERATIONS), super::COUNTS_ERRORS],
     bad: "of the session operations at {{ $labels.instance }} ({{ $labels.environment }}) failed",
     summary: "Session operations at {{ $labels.instance }} ({{ $labels.environment }}) fail too often",
     meaning: "The server refused what applications asked for: logins, renewals or logouts are lost.",

@@ -76,7 +76,7 @@ fn tls_connection_errors() -> Alert {
 fn plaintext_beside_tls() -> Alert {
     Alert {
         name: "RedisPlaintextConnections",
-        needs: &[Need::Feature(CLIENT_LIST)],
+        needs: &[Need::Feature(CLIENT_LIST), Need::Production],
         expr: format!("{PLAINTEXT}\nand on (job, environment, instance)\n{SPEAKS_TLS}").into(),
         hold: "15m".into(),
         priority: Priority::P2,
@@ -96,7 +96,7 @@ fn plaintext_beside_tls() -> Alert {
 fn plaintext_alone() -> Alert {
     Alert {
         name: "RedisPlaintextConnections",
-        needs: &[Need::Feature(CLIENT_LIST)],
+        needs: &[Need::Feature(CLIENT_LIST), Need::Production],
         expr: format!("{PLAINTEXT}\nunless on (job, environment, instance)\n{SPEAKS_TLS}").into(),
         hold: "15m".into(),
         priority: Priority::P3,
@@ -134,7 +134,7 @@ fn not_verified() -> Alert {
 fn verification_skipped() -> Alert {
     Alert {
         name: "RedisTLSNotVerified",
-        needs: &[Need::Feature(TLS)],
+        needs: &[Need::Feature(TLS), Need::Production],
         expr: "max by (job, environment, instance) (redis_tls_verification_skipped{$production}) == 1\n\
                unless on (job, environment, instance)\n\
                min by (job, environment, instance) (redis_tls_verified{$production}) == 0"

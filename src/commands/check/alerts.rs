@@ -98,6 +98,8 @@ fn verdict(need: &Need, known: &Known<'_>) -> Verdict {
             let policies = &known.config.expect.maxmemory_policy;
             met(!policies.iter().any(|policy| policy.starts_with("allkeys-")))
         }
+        // By the shipped rules.
+        Need::Production => met(known.config.environment.starts_with("prod")),
         Need::AnyOf(needs) => {
             let verdicts: Vec<Verdict> = needs.iter().map(|need| verdict(need, known)).collect();
             [Verdict::Met, Verdict::Elsewhere]
@@ -169,6 +171,17 @@ mod tests {
         assert_eq!(
             reason(no_cache, &expecting("[noeviction, allkeys-lru]"), &[], &[]).as_deref(),
             Some("a server that is no cache (allkeys-… in expect.maxmemory_policy)")
+        );
+    }
+
+    #[test]
+    fn what_is_an_offence_in_production_alone_is_silent_elsewhere() {
+        let production: &[Need] = &[Need::Production];
+        let of = |name: &str| instance(&format!("    environment: {name}"));
+        assert_eq!(reason(production, &of("prod-eu"), &[], &[]), None);
+        assert_eq!(
+            reason(production, &instance(""), &[], &[]).as_deref(),
+            Some("an environment that `production` of the rules matches (prod…)")
         );
     }
 

@@ -50,7 +50,7 @@ fn redis_connection_flapping() -> Alert {
         symptom: "availability",
         summary: "Redis {{ $labels.instance }} ({{ $labels.environment }}) comes and goes.".into(),
         description: "The connection to {{ $labels.instance }} ({{ $labels.environment }}) was lost or came back {{ $value | printf `%.0f` }} times within 15 minutes \
-             (limit: $flapping_changes), never long enough for RedisConnectionLost. Each time logins failed for some seconds."
+             (limit: $flapping_changes), also when no loss lasted long enough for RedisConnectionLost. Each time logins failed for a while."
             .into(),
         remediation: "See in redis_connection_errors_total which reason repeats: timeouts point at a blocked server or the network, refusals at restarts.".into(),
         dashboard: Dashboard::Debug,

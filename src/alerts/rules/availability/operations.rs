@@ -1,10 +1,8 @@
 //! Does the server do what it is asked, although it answers?
 
+use crate::alerts::rules::COUNTS_ERRORS;
 use crate::alerts::{Alert, Dashboard, Need, Priority, Rule, Team};
 use crate::features::{OPERATIONS, SESSION_PROBE};
-
-/// The server counts errors by their first word, and refused calls by command, from this version on.
-const COUNTS_ERRORS: Need = Need::Redis(6, 2);
 
 pub(super) fn rules() -> Vec<Rule> {
     vec![
