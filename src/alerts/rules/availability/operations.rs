@@ -114,7 +114,11 @@ fn session_service_degraded() -> Alert {
     Alert {
         name: "SessionServiceDegraded",
         also_known_as: &["ServiceDegraded"],
-        needs: &[Need::AnyOf(&[Need::Feature(OPERATIONS), Need::Feature(SESSION_PROBE)])],
+        // Operations of a server that counts their errors, or the probe.
+        needs: &[
+            Need::AnyOf(&[Need::Feature(OPERATIONS), Need::Feature(SESSION_PROBE)]),
+            Need::AnyOf(&[COUNTS_ERRORS, Need::Feature(SESSION_PROBE)]),
+        ],
         expr: "(\n\
                (\n\
                job_environment_instance:session_operation_errors:ratio_rate5m > $degraded_errors\n\
