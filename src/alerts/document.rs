@@ -1,7 +1,7 @@
 //! `docs/alerts.md` and `docs/runbooks/README.md`: every alert with what it takes, made from the rules themselves.
 
 use super::template::{Place, fill};
-use super::{Alert, FILES, Need, Priority, Rule, Values};
+use super::{Alert, FILES, Need, Priority, Values};
 use std::fmt::Write as _;
 
 const ALERTS_HEAD: &str = "\
@@ -95,18 +95,9 @@ pub fn runbooks_page() -> String {
 
 /// The alerts of each file that has some, under what the file is about.
 fn by_file() -> Vec<(&'static str, Vec<Alert>)> {
-    let alerts_of = |file: &super::File| -> Vec<Alert> {
-        let rules = (file.groups)().into_iter().flat_map(|group| group.rules);
-        rules
-            .filter_map(|rule| match rule {
-                Rule::Alert(alert) => Some(*alert),
-                Rule::Record(_) => None,
-            })
-            .collect()
-    };
     FILES
         .iter()
-        .map(|file| (file.about, alerts_of(file)))
+        .map(|file| (file.about, file.alerts()))
         .filter(|(_, alerts)| !alerts.is_empty())
         .collect()
 }

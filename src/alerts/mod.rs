@@ -27,6 +27,19 @@ pub struct File {
     pub groups: fn() -> Vec<Group>,
 }
 
+impl File {
+    /// Its alerts, in their order.
+    pub fn alerts(&self) -> Vec<Alert> {
+        let rules = (self.groups)().into_iter().flat_map(|group| group.rules);
+        rules
+            .filter_map(|rule| match rule {
+                Rule::Alert(alert) => Some(*alert),
+                Rule::Record(_) => None,
+            })
+            .collect()
+    }
+}
+
 /// All files, in the order in which they are best read. Recording rules come first, since the alerts build on them.
 pub const FILES: &[File] = &[
     rules::recording::FILE,
@@ -294,12 +307,5 @@ impl Dashboard {
 
 /// Every alert of every file, in their order.
 pub fn alerts() -> Vec<Alert> {
-    let groups = FILES.iter().flat_map(|file| (file.groups)());
-    let rules = groups.flat_map(|group| group.rules);
-    rules
-        .filter_map(|rule| match rule {
-            Rule::Alert(alert) => Some(*alert),
-            Rule::Record(_) => None,
-        })
-        .collect()
+    FILES.iter().flat_map(File::alerts).collect()
 }
