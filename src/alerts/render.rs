@@ -3,6 +3,7 @@
 use super::rules::recording::CAPACITY;
 use super::template::{Place, TemplateError, duration, fill};
 use super::{Alert, FILES, File, Priority, Record, Rule, Scope, Values};
+use crate::config::alert_values::ALERT_IN_URL;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -227,10 +228,20 @@ fn alert(alert: &Alert, values: &Values) -> Result<RenderedRule, TemplateError> 
             summary: text(&alert.summary)?,
             description: text(&alert.description)?,
             remediation: text(&alert.remediation)?,
-            runbook_url: format!("{}{}", values.runbook_url, alert.name),
+            runbook_url: runbook_url(alert.name, values),
             dashboard_url: dashboard_url(alert, values),
         }),
     })
+}
+
+/// The page of the alert: in place of [`ALERT_IN_URL`], else behind the address.
+fn runbook_url(name: &str, values: &Values) -> String {
+    let base = &values.runbook_url;
+    if base.contains(ALERT_IN_URL) {
+        return base.replace(ALERT_IN_URL, name);
+    }
+    let separator = if base.ends_with(['/', '=', '#']) { "" } else { "/" };
+    format!("{base}{separator}{name}")
 }
 
 /// The dashboard with its variables set to what the alert is about.

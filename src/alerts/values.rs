@@ -284,7 +284,8 @@ selector: 'job=\"redis-session-exporter\"'
 # Matchers of the environments where users are, for what is an offence there alone.
 production: 'environment=~\"prod.*\"'
 
-# Where the runbooks are (docs/runbooks of this project, or your own); the name of the alert is appended.
+# Where the runbooks are. `{alert}` stands for the name of the alert, and without it the name is appended: docs/runbooks of this project in a repository
+# of yours is https://git.example.com/redis-session-exporter/docs/runbooks/{alert}.md
 runbook_url: https://runbooks.example.com/redis-session-exporter/
 
 # Where Grafana is.

@@ -134,6 +134,10 @@ fn write_files(files: &[(String, String)], folder: Option<&Path>, mut output: im
         }
         return Ok((EXIT_OK, None));
     };
+    if folder.is_file() {
+        let sentence = format!("{} is a file; --output takes a folder", folder.display());
+        return Ok((EXIT_FAILURE, Some(sentence)));
+    }
     if let Err(error) = std::fs::create_dir_all(folder) {
         return Ok((
             EXIT_FAILURE,

@@ -10,6 +10,9 @@ use super::web::read_file;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Stands for the name of the alert in `runbook_url`.
+pub const ALERT_IN_URL: &str = "{alert}";
+
 /// Longest text of a value: selectors and addresses are far shorter.
 const MAX_TEXT_BYTES: usize = 1024;
 /// Most capacities. Each becomes a line of one expression.
@@ -65,7 +68,7 @@ pub struct AlertValues {
     pub selector: Option<String>,
     /// `production`: matchers of PromQL that select the environments where users are.
     pub production: Option<String>,
-    /// `runbook_url`: what stands in front of the name of an alert.
+    /// `runbook_url`: where the page of an alert is, with [`ALERT_IN_URL`] in place of its name, or what stands in front of it.
     pub runbook_url: Option<String>,
     /// `dashboard_url`: where Grafana is, without a slash at its end.
     pub dashboard_url: Option<String>,
@@ -160,9 +163,9 @@ fn decode(decoder: &mut Decoder<'_>, root: &Field<'_>, known: Known<'_>) -> Aler
     AlertValues {
         selector: selector(decoder, "selector"),
         production: selector(decoder, "production"),
-        runbook_url: given(&fields, "runbook_url").and_then(|field| url(decoder, field)),
+        runbook_url: given(&fields, "runbook_url").and_then(|field| url(decoder, field, ALERT_IN_URL)),
         dashboard_url: given(&fields, "dashboard_url")
-            .and_then(|field| url(decoder, field))
+            .and_then(|field| url(decoder, field, ""))
             .map(|url| url.trim_end_matches('/').to_owned()),
         hurry: given(&fields, "hurry").and_then(|field| number_within(decoder, field, (1.0, MAX_HURRY))),
         teams: given(&fields, "teams").map_or_else(BTreeMap::new, |field| teams(decoder, field)),
@@ -238,11 +241,12 @@ fn is_regular_expression(text: &str) -> bool {
     pattern.is_ok()
 }
 
-/// An address that people open in a browser.
-fn url(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
+/// An address that people open in a browser; `placeholder` may stand in it.
+fn url(decoder: &mut Decoder<'_>, field: &Field<'_>, placeholder: &str) -> Option<String> {
     let text = line(decoder, field)?;
     let is_http = text.starts_with("https://") || text.starts_with("http://");
     let is_plain = text
+        .replace(placeholder, "")
         .chars()
         .all(|character| character.is_ascii_graphic() && !"\"'<>\\^`{|}$".contains(character));
     if !is_http || !is_plain {
@@ -327,7 +331,7 @@ fn threshold_value(decoder: &mut Decoder<'_>, field: &Field<'_>, threshold: &Thr
 }
 
 fn capacities(decoder: &mut Decoder<'_>, field: &Field<'_>) -> Vec<StoreCapacity> {
-    let Some(items) = decoder.items(field, "- { store: web, sessions: 100000 }") else {
+    let Some(items) = decoder.items(field, "{ store: web, sessions: 100000 }") else {
         return Vec::new();
     };
     if items.len() > MAX_CAPACITIES {

@@ -95,8 +95,34 @@ fn values_change_the_rules_and_wrong_ones_are_refused() {
         "{}",
         refused.output
     );
+    let no_list = rules("capacity: { web: 1 }\n", "prometheus");
+    assert!(
+        no_list.output.contains("for example `- { store: web"),
+        "{}",
+        no_list.output
+    );
+    for (base, url) in [
+        (
+            "https://wiki.example.org/r",
+            "https://wiki.example.org/r/RedisConnectionLost",
+        ),
+        (
+            "https://wiki.example.org/?page=",
+            "https://wiki.example.org/?page=RedisConnectionLost",
+        ),
+        (
+            "https://git.example.org/{alert}.md",
+            "https://git.example.org/RedisConnectionLost.md",
+        ),
+    ] {
+        let output = rules(&format!("runbook_url: '{base}'\n"), "prometheus").output;
+        assert!(output.contains(&format!("runbook_url: {url}\n")), "{base}: {output}");
+    }
     let missing = exporter::run(&["rules", "--values", "/nonexistent/values.yaml"]);
     assert_eq!(missing.code, 78, "{}", missing.output);
+    let on_a_file = exporter::run(&["rules", "--output", file.to_str().unwrap()]);
+    assert_eq!(on_a_file.code, 1, "{}", on_a_file.output);
+    assert!(on_a_file.output.contains("takes a folder"), "{}", on_a_file.output);
     let nowhere = exporter::run(&["rules", "--output", "/proc/nothing"]);
     assert_eq!(nowhere.code, 1, "{}", nowhere.output);
     assert_eq!(exporter::run(&["dashboards", "nothing"]).code, 2);

@@ -31,6 +31,10 @@ const LONG_INTERVAL: &str = "2m";
 /// How often counts are summed up for the 30 days, which are then 8,640 samples of a series instead of 86,400.
 const SUM_INTERVAL: &str = "5m";
 
+/// Sums of [`SUM_INTERVAL`] in 30 days. An instance (or a Prometheus) that is younger is judged as if it had gone on before as it does now: of a minute that failed in its first hour the
+/// budget of 30 days is not gone.
+const SUMS_OF_A_MONTH: u32 = 8640;
+
 /// An objective.
 struct Objective {
     /// Label `slo`.
@@ -166,10 +170,12 @@ fn groups() -> Vec<Group> {
     let mut slow = vec![
         ratio("1d"),
         ratio("3d"),
-        // In its first minutes an instance has no sums yet.
+        // Absent in its first minutes, when an instance has no sums yet.
         record(
             "slo:sli_error:ratio_rate30d",
-            "sum_over_time(slo:bad_events:count5m[30d]) / (sum_over_time(slo:events:count5m[30d]) > 0)\nor\nslo:sli_error:ratio_rate3d",
+            format!(
+                "sum_over_time(slo:bad_events:count5m[30d]) / (avg_over_time(slo:events:count5m[30d]) * {SUMS_OF_A_MONTH} > 0)"
+            ),
         ),
         record(
             "slo:error_budget_remaining:ratio",
