@@ -231,7 +231,7 @@ fn after_matcher(text: &str) -> Option<&str> {
         });
     }
     let fits = !operator.ends_with('~') || is_regular_expression(&value);
-    fits.then(|| characters.as_str())
+    fits.then_some(characters.as_str())
 }
 
 /// Without the tables of Unicode, which this program does not have: with them `regex` would refuse even `.` and `\d`, but in tests, whose
