@@ -106,7 +106,18 @@ fn without_replicas() -> (Watched, Fault) {
         &[("SessionWritesRefused", "p0-page-backend")],
         |store| store.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]),
     )
-    .accepting(SPENT)
+    .accepting(&[
+        ("SessionAvailabilityBudgetBurn", "it spends the error budget"),
+        ("SessionOperationsBudgetBurn", "it spends the error budget"),
+        (
+            "SessionOperationErrorRateElevated",
+            "its share of five minutes may outlive the refused writes",
+        ),
+        (
+            "SessionProbeFailing",
+            "the probe may need a moment longer than the server",
+        ),
+    ])
     .mended(|store| store.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]));
     let watched = Watched::new("lonely", Store::plain).further("session_probe: { enabled: true, interval: 1s }");
     (watched, fault)
@@ -137,10 +148,8 @@ fn crowded() -> (Watched, Fault) {
     let fault = Fault::new(
         "crowded",
         "more clients than maxclients",
-        &[
-            ("RedisRejectedConnections", "p1-page-ops"),
-            ("RedisConnectFailing", "p1-page-ops"),
-        ],
+        // It explains RedisConnectFailing, which is not told beside it.
+        &[("RedisRejectedConnections", "p1-page-ops")],
         |store| {
             for _ in 0..MOST {
                 let mut client = Client::connect_unix(&store.server.socket()).unwrap();
