@@ -61,6 +61,19 @@ fn the_shipped_files_are_the_default_output() {
     assert_eq!(there, expected);
 }
 
+/// Every recording rule of every file.
+pub(crate) fn records() -> Vec<Record> {
+    FILES
+        .iter()
+        .flat_map(|file| (file.groups)())
+        .flat_map(|group| group.rules)
+        .filter_map(|rule| match rule {
+            Rule::Record(record) => Some(record),
+            Rule::Alert(_) => None,
+        })
+        .collect()
+}
+
 /// The label names of every series that a rule or panel may name: those of the catalogue, with the suffixes of histograms.
 pub(crate) fn known_series() -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -142,15 +155,7 @@ pub(crate) const OF_APPLICATIONS: [&str; 13] = [
 #[test]
 fn every_series_that_a_rule_names_exists_with_its_labels() {
     let known = known_series();
-    let recorded: BTreeSet<String> = FILES
-        .iter()
-        .flat_map(|file| (file.groups)())
-        .flat_map(|group| group.rules)
-        .filter_map(|rule| match rule {
-            Rule::Record(record) => Some(record.name.to_string()),
-            Rule::Alert(_) => None,
-        })
-        .collect();
+    let recorded: BTreeSet<String> = records().iter().map(|record| record.name.to_string()).collect();
     let mut problems = Vec::new();
     for (rule, expression) in expressions() {
         for (name, labels) in selectors(&expression) {

@@ -120,7 +120,7 @@ pub struct Values {
     pub selector: String,
     /// Matcher of the environments where users are, for what is an offence there alone.
     pub production: String,
-    /// Where the runbooks are; the name of the alert is appended.
+    /// Where the runbooks are: `{alert}` stands for the name of the alert, which is appended where that is not there.
     pub runbook_url: String,
     /// Where Grafana is.
     pub dashboard_url: String,
@@ -164,12 +164,7 @@ impl Values {
     /// # Errors
     /// Every problem of the file with its place.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let alerts = names();
-        let known = Known {
-            thresholds: THRESHOLDS,
-            alerts: &alerts,
-        };
-        alert_values::load(path, known).map(Self::from)
+        alert_values::load(path, known(&names())).map(Self::from)
     }
 
     /// Reads the text of a file of values; `origin` stands in front of every problem.
@@ -177,12 +172,7 @@ impl Values {
     /// # Errors
     /// As [`Values::load`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigErrors> {
-        let alerts = names();
-        let known = Known {
-            thresholds: THRESHOLDS,
-            alerts: &alerts,
-        };
-        alert_values::parse(text, origin, known).map(Self::from)
+        alert_values::parse(text, origin, known(&names())).map(Self::from)
     }
 
     /// The value of a threshold with its definition; `None` for a name that there is not.
@@ -245,6 +235,14 @@ impl Values {
 fn namesakes(alert: &Alert) -> impl Iterator<Item = Alert> {
     let alerts = super::alerts().into_iter();
     alerts.filter(|other| other.name == alert.name)
+}
+
+/// What may be written in the file.
+const fn known<'a>(alerts: &'a [&'static str]) -> Known<'a> {
+    Known {
+        thresholds: THRESHOLDS,
+        alerts,
+    }
 }
 
 /// The names of all alerts, once each.

@@ -81,8 +81,7 @@ pub fn dashboards(name: Option<&str>, folder: Option<&Path>, format: DashboardFo
         Some(name) => match dashboards::find(name) {
             Some(dashboard) => vec![dashboard],
             None => {
-                let names: Vec<&str> = dashboards::ALL.iter().map(|dashboard| dashboard.uid).collect();
-                let sentence = format!("there is no such dashboard; there are {}", names.join(", "));
+                let sentence = format!("there is no such dashboard; there are {}", dashboards::uids());
                 return Ok((EXIT_USAGE, Some(sentence)));
             }
         },

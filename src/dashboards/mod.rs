@@ -57,6 +57,12 @@ impl Dashboard {
     }
 }
 
+/// The uids of all of them, for sentences.
+pub fn uids() -> String {
+    let uids: Vec<&str> = ALL.iter().map(|dashboard| dashboard.uid).collect();
+    uids.join(", ")
+}
+
 /// The dashboard of this uid.
 pub fn find(uid: &str) -> Option<&'static Dashboard> {
     ALL.iter().find(|dashboard| dashboard.uid == uid)

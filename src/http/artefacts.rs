@@ -18,7 +18,7 @@ pub(super) fn rule_file(name: &str) -> Answer {
         Some(file) => rendered(render::file(file, &Values::default())),
         None => {
             let names: Vec<&str> = FILES.iter().map(|file| file.name).collect();
-            missing("file of rules", &names)
+            missing("file of rules", &names.join(", "))
         }
     }
 }
@@ -50,17 +50,14 @@ pub(super) fn dashboard(name: &str) -> Answer {
     let name = name.strip_suffix(".json").unwrap_or(name);
     match dashboards::find(name) {
         Some(dashboard) => Answer::json_text(dashboard.text()),
-        None => {
-            let names: Vec<&str> = dashboards::ALL.iter().map(|dashboard| dashboard.uid).collect();
-            missing("dashboard", &names)
-        }
+        None => missing("dashboard", &dashboards::uids()),
     }
 }
 
 /// The name that was asked for is not repeated.
-fn missing(what: &str, names: &[&str]) -> Answer {
+fn missing(what: &str, names: &str) -> Answer {
     Answer::text(
         StatusCode::NOT_FOUND,
-        &format!("there is no such {what}; there are {}", names.join(", ")),
+        &format!("there is no such {what}; there are {names}"),
     )
 }

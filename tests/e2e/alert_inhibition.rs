@@ -1,65 +1,38 @@
 //! Who silences whom, in a real Alertmanager with the shipped rules of inhibition: amtool cannot tell.
 
 use crate::alert_routes::{Labels, configuration, shipped_alerts};
-use crate::support::process::Process;
-use crate::support::{free_port, http, program, wait_until};
+use crate::support::alertmanager::Alertmanager;
+use crate::support::{http, wait_until};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::Duration;
 
-/// Until it listens, or has taken notice of an alert; it takes a fraction of a second on an idle machine.
+/// Until it has taken notice of an alert; it takes a fraction of a second on an idle machine.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// A running Alertmanager that tells nobody anything: the receivers have lost their addresses.
-struct Alertmanager {
-    port: u16,
-    _process: Process,
-    _folder: tempfile::TempDir,
-}
+struct Silenced(Alertmanager);
 
-impl Alertmanager {
+impl Silenced {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let mut file: serde_yaml::Value =
             serde_yaml::from_str(&std::fs::read_to_string(configuration()).unwrap()).unwrap();
         for receiver in file["receivers"].as_sequence_mut().unwrap() {
             let receiver = receiver.as_mapping_mut().unwrap();
             receiver.retain(|key, _| key.as_str() == Some("name"));
         }
-        let path = folder.path().join("alertmanager.yaml");
-        std::fs::write(&path, serde_yaml::to_string(&file).unwrap()).unwrap();
-        let port = free_port();
-        let mut command = Command::new(program("TEST_ALERTMANAGER", "prometheus-alertmanager"));
-        command
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!("--storage.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            // Empty: no gossip, which would listen on every interface.
-            .arg("--cluster.listen-address=");
-        let process = Process::spawn(command, folder.path());
-        let is_ready = || {
-            http::request(port, "GET", "/-/ready", &[])
-                .ok()
-                .filter(|answer| answer.status == 200)
-        };
-        assert!(wait_until(BOUND, is_ready).is_some(), "{}", process.output());
-        Self {
-            port,
-            _process: process,
-            _folder: folder,
-        }
+        Self(Alertmanager::start(&serde_yaml::to_string(&file).unwrap()))
     }
 
     fn add(&self, alerts: &[Labels]) {
         let alerts: Vec<Value> = alerts.iter().map(|labels| json!({ "labels": labels })).collect();
-        let answer = http::post_json(self.port, "/api/v2/alerts", &Value::Array(alerts)).unwrap();
+        let answer = http::post_json(self.0.port, "/api/v2/alerts", &Value::Array(alerts)).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     /// Every alert with those that silence it.
     fn alerts(&self) -> Vec<(Labels, Vec<String>, String)> {
-        let answer = http::request(self.port, "GET", "/api/v2/alerts", &[]).unwrap().json();
+        let answer = http::request(self.0.port, "GET", "/api/v2/alerts", &[]).unwrap().json();
         let alerts = answer.as_array().unwrap().iter();
         alerts
             .map(|alert| {
@@ -311,7 +284,7 @@ fn situations() -> Vec<Situation> {
 fn alerts_that_others_explain_are_silenced_and_no_others() {
     for situation in situations() {
         let all: Vec<Labels> = situation.told.iter().chain(&situation.silenced).cloned().collect();
-        let decided = Alertmanager::start().decide(&all);
+        let decided = Silenced::start().decide(&all);
         let with = |is_silenced: bool| -> BTreeSet<Labels> {
             let alerts = decided.iter().filter(|(_, by, _)| by.is_empty() != is_silenced);
             alerts.map(|(labels, ..)| labels.clone()).collect()
@@ -344,7 +317,7 @@ fn of_all_shipped_alerts_none_is_silenced_in_a_circle() {
         all.insert(alert);
     }
     let all: Vec<Labels> = all.into_iter().collect();
-    let decided = Alertmanager::start().decide(&all);
+    let decided = Silenced::start().decide(&all);
     let by: BTreeMap<&String, &Vec<String>> = decided.iter().map(|(_, by, fingerprint)| (fingerprint, by)).collect();
     for (labels, _, fingerprint) in &decided {
         let mut at = fingerprint;

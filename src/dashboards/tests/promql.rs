@@ -1,7 +1,6 @@
 //! What is wrong with an expression of a panel.
 
-use crate::alerts::tests::{OF_APPLICATIONS, known_series};
-use crate::alerts::{FILES, Rule};
+use crate::alerts::tests::{OF_APPLICATIONS, known_series, records};
 use crate::catalogue;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Expr, LabelModifier, VectorSelector};
@@ -47,15 +46,7 @@ impl Knowledge {
         for (name, label) in LABELS_OF_APPLICATIONS {
             series.entry(name.to_owned()).or_default().insert(label.to_owned());
         }
-        let records = FILES
-            .iter()
-            .flat_map(|file| (file.groups)())
-            .flat_map(|group| group.rules)
-            .filter_map(|rule| match rule {
-                Rule::Record(record) => Some(record),
-                Rule::Alert(_) => None,
-            });
-        for record in records {
+        for record in records() {
             let level = record.name.split(':').next().unwrap_or_default().to_owned();
             let mut of_record: BTreeSet<String> = level.split('_').map(str::to_owned).collect();
             if level == "slo" {
